@@ -1,0 +1,59 @@
+"""siocore: Socket.IO for Python.
+
+A sans-I/O protocol core with Cython fast paths, and thin trio and asyncio bindings (``siocore.trio``,
+``siocore.asyncio``).
+"""
+
+from siocore._speedups import IMPLEMENTATION
+from siocore._version import __version__
+from siocore.application import EngineServer, Server
+from siocore.endpoint.connection import Connection
+from siocore.endpoint.engine import EngineServerProtocol
+from siocore.endpoint.server import ServerProtocol
+from siocore.engineio.session import Session
+from siocore.errors import (
+    AckTimeout,
+    ConnectionRefused,
+    DecodeError,
+    Disconnected,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    SiocoreError,
+)
+from siocore.options import Limits, ServerOptions
+from siocore.request import Headers, Request
+from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
+from siocore.socketio.broadcast import BroadcastOperator
+from siocore.socketio.namespace import Namespace
+from siocore.socketio.socket import Handshake, Socket
+
+__all__ = [
+    "IMPLEMENTATION",
+    "AckTimeout",
+    "Adapter",
+    "BroadcastOperator",
+    "Connection",
+    "ConnectionRefused",
+    "DecodeError",
+    "Disconnected",
+    "EngineServer",
+    "EngineServerProtocol",
+    "Handshake",
+    "Headers",
+    "Limits",
+    "LocalProtocolError",
+    "MemoryAdapter",
+    "Namespace",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Request",
+    "Selection",
+    "Server",
+    "ServerOptions",
+    "ServerProtocol",
+    "Session",
+    "SiocoreError",
+    "Socket",
+    "__version__",
+]

@@ -1,0 +1,98 @@
+"""An Engine.IO server alone: ordered text and binary messages with fallback, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from siocore.application.calls import Calls
+from siocore.endpoint.engine import EngineServerProtocol
+from siocore.engineio.session import Session
+from siocore.events import ConnectionErrored, Event, MessageReceived, SessionClosed, SessionOpened
+from siocore.inbox import Inbox
+from siocore.options import ServerOptions
+
+__all__ = ["EngineServer"]
+
+_H = TypeVar("_H", bound=Callable[..., Any])
+_Call = Coroutine[Any, Any, None]
+_EVENTS = ("connection", "message", "close", "connection_error")
+
+
+class EngineServer(Calls):
+    """An Engine.IO server. Options are those of :class:`siocore.ServerOptions`; the default path is ``/engine.io/``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.protocol = EngineServerProtocol(ServerOptions(**{"path": "/engine.io/", **options}))
+        self._handlers: dict[str, tuple[Callable[..., Any], ...]] = {}
+        self._max_running = self.protocol.options.limits.max_running_handlers
+
+    @property
+    def options(self) -> ServerOptions:
+        return self.protocol.options
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The open sessions."""
+        return [session for session in self.protocol.sessions.values() if session.open]
+
+    def on(self, name: str) -> Callable[[_H], _H]:
+        """Register a handler, ``async def`` or plain ``def``.
+
+        ``connection`` is called with the session, ``message`` with the session and a str or bytes, ``close`` with the
+        session and the reason, ``connection_error`` with a :class:`siocore.events.ConnectionErrored`.
+        """
+        if name not in _EVENTS:
+            raise ValueError(f"Engine.IO has the events {', '.join(_EVENTS)}; not {name!r}")
+
+        def register(handler: _H) -> _H:
+            self._handlers[name] = (*self._handlers.get(name, ()), handler)
+            return handler
+
+        return register
+
+    def add_resource(self, path: str, body: bytes, content_type: str) -> None:
+        """Answer GET and HEAD of ``path`` with ``body``."""
+        self.protocol.add_resource(path, body, content_type)
+
+    def dispatch(self, event: Event) -> _Call | None:
+        """Call the handlers of an event. What is left to await comes back as a coroutine; never raises Exception."""
+        if type(event) is MessageReceived:
+            return self._message(event)
+        if type(event) is SessionOpened:
+            event.session.client = Inbox(event.session)
+            return self._lifecycle("connection", event.session)
+        if type(event) is SessionClosed:
+            inbox = event.session.client
+            if isinstance(inbox, Inbox):
+                inbox.clear()
+            return self._lifecycle("close", event.session, event.reason)
+        if type(event) is ConnectionErrored:
+            return self._lifecycle("connection_error", event)
+        return None
+
+    def _message(self, event: MessageReceived) -> _Call | None:
+        handlers = self._handlers.get("message")
+        inbox = event.session.client
+        if handlers is None or not isinstance(inbox, Inbox):
+            return None
+        if inbox.running >= self._max_running:
+            inbox.hold(event)
+            return None
+        inbox.running += 1
+        return self._run_messages(event, handlers, inbox)
+
+    async def _run_messages(
+        self, event: MessageReceived | None, handlers: tuple[Callable[..., Any], ...], inbox: Inbox[MessageReceived]
+    ) -> None:
+        try:
+            while event is not None:
+                await self.run_all(handlers, (event.session, event.data), "message")
+                event = inbox.next_held()
+        finally:
+            inbox.running -= 1
+
+    def _lifecycle(self, name: str, *args: object) -> _Call | None:
+        handlers = self._handlers.get(name)
+        return self.run_all(handlers, args, name) if handlers else None

@@ -1,0 +1,450 @@
+"""One TCP connection of a server: HTTP until it becomes a WebSocket, and what it carries for which session.
+
+The driver passes in what it read and sends what comes out; see EngineServerProtocol for the order of calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from siocore.engineio.session import Session
+from siocore.errors import RemoteProtocolError
+from siocore.http.connection import HttpConnection
+from siocore.http.events import BodyReceived, HttpState, RequestReceived
+from siocore.http.handshake import check_websocket_request
+from siocore.http.websocket import WebSocketConnection
+from siocore.request import Request
+from siocore.timers import Timer
+
+if TYPE_CHECKING:
+    from siocore.endpoint.engine import EngineServerProtocol
+
+__all__ = ["BodyReader", "Connection"]
+
+Headers = list[tuple[bytes, bytes]]
+
+_PLAIN: Headers = [(b"content-type", b"text/html")]
+
+
+class BodyReader(Protocol):
+    """Whoever wants the body of the request under way."""
+
+    def __call__(self, connection: Connection, body: bytes) -> None: ...
+
+
+class _Timer:
+    HEAD = 0
+    BODY = 1
+    KEEP_ALIVE = 2
+    FRAME = 3
+    CLOSE = 4
+
+
+class Connection:
+    """A connection's state. Made by ``connection_made``; the driver calls the public methods below.
+
+    ``closing``: when all output is sent, shut down the sending side, and keep reading until EOF or ``closed``.
+    ``closed``: when all output is sent, close. ``aborted``: close at once. ``wants_read``: whether to read now.
+    ``unsent`` is set by the driver: bytes taken by ``data_to_send`` that the network has not accepted yet.
+    """
+
+    __slots__ = (
+        "_answered_poll",
+        "_body_reader",
+        "_http",
+        "_output",
+        "_output_size",
+        "_owner",
+        "_poll_session",
+        "_post_session",
+        "_progressing",
+        "_request",
+        "_timer",
+        "_timer_kind",
+        "_trailing",
+        "_websocket",
+        "aborted",
+        "closed",
+        "closing",
+        "lost",
+        "queued",
+        "session",
+        "transport",
+        "unsent",
+        "wants_read",
+    )
+
+    def __init__(self, owner: EngineServerProtocol, peer: object, *, secure: bool) -> None:
+        self._owner = owner
+        self._http: HttpConnection | None = HttpConnection(owner.options.limits, peer=peer, secure=secure)
+        self._websocket: WebSocketConnection | None = None
+        #: The session whose WebSocket (or candidate) this is.
+        self.session: Session | None = None
+        self._request: Request | None = None
+        self._poll_session: Session | None = None
+        self._post_session: Session | None = None
+        #: The session whose GET was answered last: if that answer is lost, so are its packets, and so is the session.
+        self._answered_poll: Session | None = None
+        self._trailing = b""
+        # Set while the HTTP events of a read are worked off: answers given meanwhile don't start that again.
+        self._progressing = False
+        self._body_reader: BodyReader | None = None
+        self._output: list[bytes] = []
+        self._output_size = 0
+        self._timer: Timer | None = None
+        self._timer_kind = -1
+        self.unsent = 0
+        self.wants_read = True
+        self.closing = False
+        self.closed = False
+        self.aborted = False
+        self.lost = False
+        #: Set while the endpoint has this connection on its list of ready ones.
+        self.queued = False
+        #: Free for the driver.
+        self.transport: object = None
+        self._arm(_Timer.HEAD, owner.options.limits.head_timeout)
+
+    # For the driver -------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, *, now: float) -> None:
+        """Bytes arrived. Never raises for anything that a peer can send."""
+        self._owner.now = now
+        websocket = self._websocket
+        if websocket is None:
+            if self._http is not None and not self.closing and not self.lost:
+                self._http.receive_data(data)
+                self._http_progress()
+        elif not self.closed:
+            self._websocket_progress(websocket, websocket.receive_data(data))
+
+    def receive_eof(self, *, now: float) -> None:
+        """The peer will send nothing more."""
+        self._owner.now = now
+        if self._websocket is not None:
+            self._websocket.receive_eof()
+            self._websocket_gone("transport close", "the connection ended without a close frame")
+            self._close()
+        elif (http := self._http) is not None:
+            http.receive_eof()
+            self._http_progress()
+            if http.state is HttpState.ANSWERING and not self.closing:
+                # A half-closed client may still read its answer; but one that waits in a parked GET has gone.
+                self._request_lost()
+            self._close()
+
+    def connection_lost(self, *, now: float) -> None:
+        """The connection is gone, whoever ended it. Idempotent."""
+        if self.lost:
+            return
+        self._owner.now = now
+        self.lost = self.closed = True
+        self._cancel_timer()
+        self._request_lost()
+        if self._answered_poll is not None and (self._output or self.unsent):
+            self._answered_poll.poll_lost(self)
+        self._answered_poll = None
+        if self._websocket is not None:
+            self._websocket_gone("transport close", "the connection was lost")
+        self._output.clear()
+        self._output_size = self.unsent = 0
+        self._http = None
+        self._owner.connection_ended(self)
+
+    def data_to_send(self) -> bytes:
+        """All that is to be sent now, ``b""`` if nothing. The caller must send it, in order."""
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        self._output_size = 0
+        session = self.session
+        if session is not None and session.drain_waiters is not None:
+            session.wake_drain_waiters()
+        return data
+
+    def flushed(self, *, now: float) -> None:
+        """The network has accepted what it had refused: ``unsent`` is 0 again."""
+        self._owner.now = now
+        if self.session is not None:
+            self.session.wake_drain_waiters()
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._output)
+
+    # Exchange: an HTTP request that waits for its answer -----------------------------------------------------
+
+    @property
+    def request(self) -> Request:
+        assert self._request is not None
+        return self._request
+
+    def respond(self, status: int, headers: Headers, body: bytes = b"", *, close: bool = False) -> None:
+        """Answer the request under way."""
+        http = self._http
+        if http is None or self.lost:
+            return
+        self._answered_poll = self._poll_session
+        self._poll_session = self._post_session = None
+        self._body_reader = None
+        http.respond(
+            status, self._owner.response_headers(self.request, headers), body, close=close or self._owner.stopping
+        )
+        self._take_http_output()
+
+    def expect_body(self, reader: BodyReader, session: Session | None = None) -> None:
+        """The body of the request under way is wanted."""
+        self._body_reader = reader
+        self._post_session = session
+
+    def poll_parked(self, session: Session) -> None:
+        """A GET of this session waits here."""
+        self._poll_session = session
+
+    # Channel: an open WebSocket ------------------------------------------------------------------------------
+
+    @property
+    def buffered(self) -> int:
+        return self._output_size + self.unsent
+
+    @property
+    def writable(self) -> bool:
+        return not self.unsent
+
+    def write(self, frames: bytes) -> None:
+        """Send frames."""
+        if self.closing or self.closed:
+            return
+        self._output.append(frames)
+        self._output_size += len(frames)
+        if not self.queued:
+            self._owner.connection_ready(self)
+
+    def close_websocket(self, code: int, reason: str = "") -> None:
+        """Start the close handshake."""
+        self.session = None
+        websocket = self._websocket
+        if websocket is None or self.closed:
+            return
+        websocket.close(code, reason)
+        self._take_websocket_output(websocket)
+        self.wants_read = True
+        self._settle_websocket(websocket)
+
+    def accept_websocket(self, session: Session) -> bool:
+        """Answer 101 to the request under way. False if its handshake is wrong (and was answered 400)."""
+        http = self._http
+        assert http is not None
+        try:
+            headers = check_websocket_request(self.request)
+        except RemoteProtocolError as error:
+            self.reject_upgrade(str(error))
+            return False
+        # RFC 6455 forbids frames before the 101, but they may share a segment with the request.
+        self._trailing = http.switch_protocols(headers)
+        self._take_http_output()
+        self._http = None
+        self._cancel_timer()
+        self.session = session
+        self._websocket = WebSocketConnection(self._owner.options.limits)
+        return True
+
+    def receive_trailing(self) -> None:
+        """Read what came behind the request for the upgrade, now that the session knows its WebSocket."""
+        trailing, self._trailing = self._trailing, b""
+        if trailing and self._websocket is not None and not self.closed:
+            self._websocket_progress(self._websocket, self._websocket.receive_data(trailing))
+
+    def reject_upgrade(self, message: str) -> None:
+        """Answer a request for an upgrade with a plain 400, before any 101."""
+        self.respond(400, _PLAIN, message.encode(), close=True)
+
+    def pause(self) -> None:
+        """Don't read for now."""
+        if self._websocket is not None and not self.closed:
+            self.wants_read = False
+            self._touch()
+
+    def resume(self) -> None:
+        if not self.wants_read:
+            self.wants_read = True
+            self._touch()
+
+    def shut_down(self) -> None:
+        """The server stops: an idle connection ends now, a busy one after its answer."""
+        if (
+            self._websocket is None
+            and self._http is not None
+            and self._http.state in (HttpState.HEAD_WAIT, HttpState.HEAD)
+        ):
+            self._close()
+
+    def abort(self) -> None:
+        """Drop everything."""
+        self.aborted = True
+        self._close()
+
+    # HTTP -----------------------------------------------------------------------------------------------------
+
+    def _http_progress(self) -> None:
+        self._progressing = True
+        while (http := self._http) is not None and not self.lost:
+            event = http.next_event()
+            if event is None:
+                break
+            if isinstance(event, RequestReceived):
+                self._request = event.request
+                self._answered_poll = None
+                self._owner.request_received(self, event.request, upgrade=event.upgrade)
+            else:
+                self._body_received(event)
+        self._progressing = False
+        self._take_http_output()
+
+    def _body_received(self, event: BodyReceived) -> None:
+        reader, self._body_reader = self._body_reader, None
+        if reader is not None:
+            reader(self, event.body)
+
+    def _take_http_output(self) -> None:
+        """Send what HTTP has to say, and arm the deadline that its state asks for."""
+        http = self._http
+        if http is None:
+            return
+        if http.output:
+            for data in http.output:
+                self._output.append(data)
+                self._output_size += len(data)
+            http.output.clear()
+            self._touch()
+        if http.closing and not self.closing:
+            self.closing = True
+            if self._post_session is not None:
+                session, self._post_session = self._post_session, None
+                session.post_refused(self)
+            self._body_reader = None
+            self._touch()
+            self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+            return
+        if self.closing:
+            return
+        if self.wants_read == http.paused:
+            self.wants_read = not http.paused
+            self._touch()
+        limits = self._owner.options.limits
+        if http.state is HttpState.HEAD_WAIT:
+            if self._request is not None and self._timer_kind != _Timer.KEEP_ALIVE:
+                self._arm(_Timer.KEEP_ALIVE, limits.keep_alive_timeout)
+        elif http.state is HttpState.HEAD:
+            if self._timer_kind != _Timer.HEAD:
+                self._arm(_Timer.HEAD, limits.head_timeout)
+        elif http.state is HttpState.BODY:
+            if self._timer_kind != _Timer.BODY:
+                self._arm(_Timer.BODY, limits.body_timeout)
+        else:
+            self._cancel_timer()
+
+    def _request_lost(self) -> None:
+        poll, self._poll_session = self._poll_session, None
+        post, self._post_session = self._post_session, None
+        self._body_reader = None
+        if poll is not None:
+            poll.poll_lost(self)
+        if post is not None:
+            post.post_lost(self)
+
+    # WebSocket ------------------------------------------------------------------------------------------------
+
+    def _websocket_progress(self, websocket: WebSocketConnection, messages: list[str | bytes]) -> None:
+        for message in messages:
+            session = self.session
+            if session is None:
+                break
+            session.websocket_message(self, message)
+        if websocket.output:
+            self._take_websocket_output(websocket)
+        if websocket.close_received or websocket.failed:
+            if websocket.failed:
+                self._websocket_gone("transport error", f"WebSocket failed with close code {websocket.close_code}")
+            else:
+                self._websocket_gone("transport close", f"WebSocket closed with code {websocket.close_code}")
+            self._settle_websocket(websocket)
+        elif websocket.close_sent:
+            return
+        elif websocket.partial:
+            # Each message that is completed earns the next one its full time.
+            if messages or self._timer_kind != _Timer.FRAME:
+                self._arm(_Timer.FRAME, self._owner.options.limits.frame_timeout)
+        elif self._timer_kind == _Timer.FRAME:
+            self._cancel_timer()
+
+    def _take_websocket_output(self, websocket: WebSocketConnection) -> None:
+        for data in websocket.output:
+            self._output.append(data)
+            self._output_size += len(data)
+        websocket.output.clear()
+        self._touch()
+
+    def _settle_websocket(self, websocket: WebSocketConnection) -> None:
+        if websocket.close_sent and (websocket.close_received or websocket.failed):
+            # "The server MUST close the underlying TCP connection immediately" (RFC 6455, section 7.1.1); after a
+            # failure the peer may still be sending, and closing at once would destroy our close frame on the way.
+            if websocket.failed and not websocket.close_received:
+                self.closing = True
+                self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+                self._touch()
+            else:
+                self._close()
+        elif websocket.close_sent and self._timer_kind != _Timer.CLOSE:
+            self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+
+    def _websocket_gone(self, reason: str, detail: str) -> None:
+        session, self.session = self.session, None
+        if session is not None:
+            session.websocket_lost(self, reason, detail)
+
+    # Deadlines and the end ------------------------------------------------------------------------------------
+
+    def timer_expired(self, kind: int, now: float) -> None:
+        self._timer = None
+        self._timer_kind = -1
+        if kind == _Timer.CLOSE:
+            self.abort()
+        elif kind == _Timer.KEEP_ALIVE:
+            self._close()
+        elif kind == _Timer.FRAME:
+            self._websocket_gone("transport error", "a WebSocket message was not completed in time")
+            self.close_websocket(1008, "message not completed in time")
+        elif self._http is not None:
+            session, self._post_session = self._post_session, None
+            self._http.timed_out()
+            self._take_http_output()
+            if session is not None:
+                session.fail("transport error", "the body of a POST did not arrive in time")
+
+    def _arm(self, kind: int, delay: float) -> None:
+        owner = self._owner
+        owner.timers.cancel(self._timer)
+        self._timer = owner.timers.arm(owner.now + delay, self, kind)
+        self._timer_kind = kind
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._owner.timers.cancel(self._timer)
+            self._timer = None
+            self._timer_kind = -1
+
+    def _close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._cancel_timer()
+            if not self.aborted:
+                # Output that the peer doesn't take must not keep the connection.
+                self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+        self._touch()
+
+    def _touch(self) -> None:
+        if not self.queued:
+            self._owner.connection_ready(self)

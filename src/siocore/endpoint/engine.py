@@ -1,0 +1,298 @@
+"""The endpoint of an Engine.IO server: every connection, session and timer of it.
+
+How to drive it
+---------------
+1. A TCP connection was accepted: ``connection = protocol.connection_made(peer, now=...)``.
+2. Bytes, EOF, or its loss: ``connection.receive_data(data, now=...)``, ``receive_eof``, ``connection_lost``.
+3. The deadline that ``next_deadline()`` told has come: ``protocol.handle_timeout(now=...)``.
+4. After any of these, and after calls of the application: take all events (``next_event()`` until None), then the
+   output of every connection in ``take_ready()`` (``data_to_send()``, ``closing``, ``closed``, ``wants_read``), then
+   wait until ``next_deadline()`` at the latest.
+
+``now`` is in seconds of any monotonic clock. Late and spurious calls are harmless. None of these methods raises for
+anything that a peer can send.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+
+from siocore.codec.message import ControlPacket
+from siocore.endpoint.connection import Connection
+from siocore.endpoint.resources import Answerable, Resource
+from siocore.engineio.gate import Refusal, check_origin, check_request
+from siocore.engineio.session import Session
+from siocore.errors import LocalProtocolError
+from siocore.events import ConnectionErrored, Event, MessageReceived, SessionClosed, SessionOpened
+from siocore.options import ServerOptions
+from siocore.request import Request
+from siocore.timers import TimerQueue
+from siocore.waiting import Waiter
+
+__all__ = ["EngineServerProtocol"]
+
+Headers = list[tuple[bytes, bytes]]
+
+_JSON: Headers = [(b"content-type", b"application/json")]
+_PLAIN: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
+_METHODS = (b"allow", b"GET, POST, OPTIONS")
+
+
+class EngineServerProtocol:
+    """A sans-I/O Engine.IO server (protocol revision 4). The module's docstring tells how to drive it."""
+
+    def __init__(self, options: ServerOptions | None = None) -> None:
+        self.options = ServerOptions(path="/engine.io/") if options is None else options
+        self.timers = TimerQueue()
+        self.sessions: dict[str, Session] = {}
+        self.connections: set[Connection] = set()
+        #: What is answered from memory, by path.
+        self.resources: dict[str, Answerable] = {}
+        #: Set by the driver: tells the time between the calls that carry ``now``.
+        self.clock: Callable[[], float] | None = None
+        #: Set by the driver: called when there is output, an event or a new deadline. From any thread, often, cheap.
+        self.wake: Callable[[], None] | None = None
+        #: Set by the driver: makes what the application's awaits wait on.
+        self.make_waiter: Callable[[], Waiter] | None = None
+        self.stopping = False
+        self._now = 0.0
+        self._events: deque[Event] = deque()
+        self._ready: list[Connection] = []
+        self._to_flush: list[Session] = []
+
+    # For the driver -------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The time, in seconds of the driver's clock."""
+        return self._now if self.clock is None else self.clock()
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self._now = now
+
+    def connection_made(self, peer: object, *, now: float, secure: bool = False) -> Connection:
+        """A TCP connection was accepted. ``peer`` is its address, for the application; ``secure`` says it is TLS."""
+        self._now = now
+        connection = Connection(self, peer, secure=secure)
+        self.connections.add(connection)
+        return connection
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timeout`` is to be called at the latest."""
+        return self.timers.next_deadline()
+
+    def handle_timeout(self, *, now: float) -> None:
+        """Time has passed."""
+        self._now = now
+        self.timers.expire(now)
+
+    def next_event(self) -> Event | None:
+        """The next event for the application."""
+        return self._events.popleft() if self._events else None
+
+    def take_ready(self) -> list[Connection]:
+        """The connections whose output or flags have changed since the last call."""
+        if self._to_flush:
+            sessions, self._to_flush = self._to_flush, []
+            for session in sessions:
+                session.flush()
+        ready = self._ready
+        if ready:
+            self._ready = []
+            for connection in ready:
+                connection.queued = False
+        return ready
+
+    def shutdown(self, *, now: float) -> None:
+        """Stop gracefully: every client is told, new requests are answered 503. Go on driving until nothing is left."""
+        self._now = now
+        self.stopping = True
+        for session in list(self.sessions.values()):
+            session.close("server shutting down", code=1001)
+        for connection in list(self.connections):
+            connection.shut_down()
+
+    def abort(self, *, now: float) -> None:
+        """Drop whatever is left."""
+        self._now = now
+        for connection in list(self.connections):
+            connection.abort()
+        for session in list(self.sessions.values()):
+            session.fail("server shutting down")
+        self.stopping = False
+
+    # For the application --------------------------------------------------------------------------------------
+
+    def add_resource(self, path: str, body: bytes, content_type: str) -> None:
+        """Answer GET and HEAD of ``path`` with ``body``."""
+        self.resources[path] = Resource(body, content_type)
+
+    def push_event(self, event: Event) -> None:
+        self._events.append(event)
+        if self.wake is not None:
+            self.wake()
+
+    def new_waiter(self) -> Waiter:
+        if self.make_waiter is None:
+            raise LocalProtocolError("nobody drives this endpoint: awaiting needs a server that runs")
+        return self.make_waiter()
+
+    # For connections ------------------------------------------------------------------------------------------
+
+    def connection_ready(self, connection: Connection) -> None:
+        """A connection has output, or its flags changed."""
+        connection.queued = True
+        self._ready.append(connection)
+        if self.wake is not None:
+            self.wake()
+
+    def connection_ended(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+    def request_received(self, connection: Connection, request: Request, *, upgrade: bool) -> None:
+        """The head of a request arrived on ``connection``."""
+        if self.stopping:
+            connection.respond(503, _PLAIN, b"The server is shutting down", close=True)
+        elif request.path == self.options.path or request.path == self.options.path[:-1]:
+            self._engine_request(connection, request, upgrade=upgrade)
+        else:
+            connection.expect_body(self._answer_resource)
+
+    def response_headers(self, request: Request | None, headers: Headers) -> Headers:
+        """The headers of an answer: those given, and those that let a page of an allowed origin read it."""
+        if request is None or (origin := request.headers.first_bytes(b"origin")) is None:
+            return headers
+        if self.options.cors_origins is None or not check_origin(request, self.options):
+            return headers
+        if self.options.cors_origins == "*":
+            # Never together with credentials: any page could then read what the user may read.
+            return [*headers, (b"access-control-allow-origin", b"*")]
+        return [
+            *headers,
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"vary", b"Origin"),
+        ]
+
+    # For sessions ---------------------------------------------------------------------------------------------
+
+    def session_opened(self, session: Session) -> None:
+        self.push_event(SessionOpened(session))
+
+    def session_message(self, session: Session, data: str | bytes, start: int) -> None:
+        if start:
+            data = data[start:]
+        self.push_event(MessageReceived(session, data))
+
+    def session_has_packets(self, session: Session) -> None:
+        self._to_flush.append(session)
+        if self.wake is not None:
+            self.wake()
+
+    def session_closed(self, session: Session, reason: str, detail: str) -> None:
+        self.push_event(SessionClosed(session, reason, detail))
+
+    def session_forgotten(self, session: Session) -> None:
+        self.sessions.pop(session.sid, None)
+
+    # Requests -------------------------------------------------------------------------------------------------
+
+    def _engine_request(self, connection: Connection, request: Request, *, upgrade: bool) -> None:
+        if request.method == "OPTIONS":
+            self._preflight(connection, request)
+            return
+        verdict = check_request(request, upgrade=upgrade, options=self.options, sessions=self.sessions)
+        if isinstance(verdict, Refusal):
+            self._refuse(connection, request, verdict, upgrade=upgrade)
+        elif upgrade:
+            self._websocket_request(connection, request, verdict)
+        elif verdict is None:
+            connection.expect_body(self._handshake)
+        elif request.method == "GET":
+            connection.expect_body(lambda connection, body: self._poll(verdict, connection))
+        elif request.method == "POST":
+            if verdict.post_started(connection):
+                connection.expect_body(lambda connection, body: verdict.post(connection, body), verdict)
+        else:
+            connection.respond(405, [_METHODS, *_PLAIN], b"Method Not Allowed")
+
+    def _handshake(self, connection: Connection, body: bytes) -> None:
+        session = self._open_session(connection.request)
+        connection.respond(
+            200,
+            [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")],
+            self._open_packet(session),
+        )
+        self.session_opened(session)
+
+    def _poll(self, session: Session, connection: Connection) -> None:
+        connection.poll_parked(session)
+        session.poll(connection)
+
+    def _websocket_request(self, connection: Connection, request: Request, session: Session | None) -> None:
+        if session is not None:
+            if not session.can_upgrade:
+                connection.reject_upgrade("Bad request")
+            elif connection.accept_websocket(session):
+                session.websocket_opened(connection)
+                connection.receive_trailing()
+            return
+        session = self._open_session(request)
+        if not connection.accept_websocket(session):
+            session.discard()
+            return
+        connection.write(ControlPacket(self._open_packet(session)).frames())
+        session.open_websocket(connection)
+        self.session_opened(session)
+        connection.receive_trailing()
+
+    def _open_session(self, request: Request) -> Session:
+        sid = self.options.generate_id()
+        session = Session(sid, self, request)
+        self.sessions[sid] = session
+        return session
+
+    def _open_packet(self, session: Session) -> bytes:
+        options = self.options
+        polling = session.request.parameter("transport") == "polling"
+        upgrades = ["websocket"] if polling and options.allow_upgrades and "websocket" in options.transports else []
+        handshake = {
+            "sid": session.sid,
+            "upgrades": upgrades,
+            "pingInterval": round(options.ping_interval * 1000),
+            "pingTimeout": round(options.ping_timeout * 1000),
+            "maxPayload": options.limits.max_payload,
+        }
+        return b"0" + json.dumps(handshake, separators=(",", ":")).encode()
+
+    def _refuse(self, connection: Connection, request: Request, refusal: Refusal, *, upgrade: bool) -> None:
+        if upgrade:
+            connection.reject_upgrade(refusal.message)
+        else:
+            body = json.dumps({"code": refusal.code, "message": refusal.message}, separators=(",", ":"))
+            connection.expect_body(lambda connection, _: connection.respond(refusal.status, _JSON, body.encode()))
+        self.push_event(ConnectionErrored(request, refusal.code, refusal.message, refusal.context))
+
+    def _preflight(self, connection: Connection, request: Request) -> None:
+        headers: Headers = [_METHODS]
+        if self.options.cors_origins is not None and check_origin(request, self.options):
+            headers += [
+                (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+                (b"access-control-allow-headers", b"content-type"),
+                (b"access-control-max-age", b"86400"),
+            ]
+        connection.expect_body(lambda connection, _: connection.respond(204, headers))
+
+    def _answer_resource(self, connection: Connection, body: bytes) -> None:
+        resource = self.resources.get(connection.request.path)
+        if resource is None:
+            connection.respond(404, _PLAIN, self.not_found(connection.request).encode())
+        else:
+            resource.answer(connection)
+
+    def not_found(self, request: Request) -> str:
+        """The sentence of a 404."""
+        return f"Not Found: this server speaks Engine.IO at {self.options.path}\n"

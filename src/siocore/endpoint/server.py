@@ -1,0 +1,67 @@
+"""The endpoint of a Socket.IO server: an Engine.IO endpoint with Socket.IO clients on its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from siocore.endpoint.engine import EngineServerProtocol
+from siocore.engineio.session import Session
+from siocore.options import ServerOptions
+from siocore.request import Request
+from siocore.socketio.adapter import Adapter
+from siocore.socketio.client import Client
+from siocore.socketio.namespace import Namespace
+
+__all__ = ["ServerProtocol"]
+
+
+class ServerProtocol(EngineServerProtocol):
+    """A sans-I/O Socket.IO server (Socket.IO protocol revision 5 on Engine.IO revision 4).
+
+    Driven like :class:`EngineServerProtocol`. ``adapter`` makes the rooms of a namespace (default: in memory).
+    """
+
+    def __init__(self, options: ServerOptions | None = None, *, adapter: Callable[[], Adapter] | None = None) -> None:
+        super().__init__(ServerOptions() if options is None else options)
+        self._make_adapter = adapter
+        self.namespaces: dict[str, Namespace] = {}
+        self.of("/")
+
+    def of(self, name: str) -> Namespace:
+        """The namespace of this name; made if it does not exist. Clients can join it from then on.
+
+        Raises ValueError for a name that no client could send.
+        """
+        if not name.startswith("/"):
+            name = "/" + name
+        if "," in name or "\x1e" in name or len(name) > self.options.limits.max_namespace_length:
+            raise ValueError(f"not a name for a namespace: {name!r}")
+        namespace = self.namespaces.get(name)
+        if namespace is None:
+            adapter = None if self._make_adapter is None else self._make_adapter()
+            namespace = self.namespaces[name] = Namespace(name, self, adapter)
+        return namespace
+
+    def session_opened(self, session: Session) -> None:
+        session.client = Client(session, self)
+
+    def session_message(self, session: Session, data: str | bytes, start: int) -> None:
+        client = session.client
+        if isinstance(client, Client):
+            if isinstance(data, str):
+                client.receive_text(data, start)
+            else:
+                client.receive_binary(data)
+
+    def session_closed(self, session: Session, reason: str, detail: str) -> None:
+        client = session.client
+        if isinstance(client, Client):
+            client.link_closed(reason, detail)
+
+    def not_found(self, request: Request) -> str:
+        if request.path.startswith(self.options.path):
+            return (
+                "Not Found: the browser bundle is not part of this installation. Build siocore with npm on the PATH, "
+                "or name a folder with socket.io-client's dist files in SIOCORE_CLIENT_DIST or client_dist=.\n"
+            )
+        return f"Not Found: this server speaks Socket.IO at {self.options.path}\n"

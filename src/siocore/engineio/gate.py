@@ -1,0 +1,109 @@
+"""Which requests are let in: the checks in front of every Engine.IO session, and their error codes.
+
+Source: the Engine.IO protocol, "Handshake", and the error table of Node.js' engine.io.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from siocore.options import ServerOptions
+from siocore.request import Request
+
+if TYPE_CHECKING:
+    from siocore.engineio.session import Session
+
+__all__ = ["PROTOCOL", "Refusal", "check_origin", "check_request"]
+
+#: The protocol revision, as in the query parameter ``EIO``.
+PROTOCOL = "4"
+
+MESSAGES = {
+    0: "Transport unknown",
+    1: "Session ID unknown",
+    2: "Bad handshake method",
+    3: "Bad request",
+    4: "Forbidden",
+    5: "Unsupported protocol version",
+}
+
+
+class Refusal:
+    """Why a request was not let in.
+
+    ``code`` is the number that clients know, ``status`` the HTTP status of the answer over long-polling (a WebSocket
+    handshake is always answered 400), ``context`` what the ``connection_error`` event carries.
+    """
+
+    __slots__ = ("code", "context", "message")
+
+    def __init__(self, code: int, context: dict[str, object], message: str | None = None) -> None:
+        self.code = code
+        self.context = context
+        self.message = MESSAGES[code] if message is None else message
+
+    @property
+    def status(self) -> int:
+        return 403 if self.code == 4 else 400
+
+    def __repr__(self) -> str:
+        return f"<Refusal {self.code} {self.message!r} {self.context!r}>"
+
+
+def check_request(
+    request: Request, *, upgrade: bool, options: ServerOptions, sessions: Mapping[str, Session]
+) -> Session | Refusal | None:
+    """The session that the request belongs to, or ``None`` for a handshake, or why it is refused.
+
+    ``upgrade`` tells whether the request asks to become a WebSocket.
+    """
+    transport = request.parameter("transport")
+    if transport is None or transport not in options.transports:
+        return Refusal(0, {"transport": None if transport is None else transport[:100]})
+    if not check_origin(request, options):
+        return Refusal(4, {"name": "ORIGIN_NOT_ALLOWED", "origin": request.headers.get("origin", "")[:200]})
+    if "sid" in request.query:
+        sid = request.parameter("sid")
+        session = None if sid is None else sessions.get(sid)
+        if session is None:
+            return Refusal(1, {"sid": None if sid is None else sid[:100]})
+        if request.parameter("EIO") != PROTOCOL:
+            return Refusal(3, {"name": "PROTOCOL_MISMATCH"})
+        if upgrade != (transport == "websocket") or (not upgrade and session.transport != transport):
+            return Refusal(3, {"name": "TRANSPORT_MISMATCH"})
+        return session
+    if request.method != "GET":
+        return Refusal(2, {"method": request.method[:100]})
+    if upgrade != (transport == "websocket"):
+        return Refusal(3, {"name": "TRANSPORT_HANDSHAKE_ERROR"})
+    protocol = request.parameter("EIO")
+    if protocol != PROTOCOL:
+        return Refusal(5, {"protocol": None if protocol is None else protocol[:100]})
+    return None
+
+
+def check_origin(request: Request, options: ServerOptions) -> bool:
+    """Whether a browser page from the request's Origin may talk to us, over either transport.
+
+    Browsers send Origin with every WebSocket handshake and every cross-origin request; other clients may leave it out.
+    By default only the page's own host is let in: without that check any page that a user opens could speak through
+    the user's cookies (cross-site WebSocket hijacking).
+    """
+    count = request.headers.count(b"origin")
+    if count == 0:
+        return True
+    if count > 1:
+        return False
+    if options.cors_origins == "*":
+        return True
+    origin = request.headers["origin"].lower()
+    if options.cors_origins is not None:
+        return origin in options.cors_origins
+    scheme, separator, origin_host = origin.partition("://")
+    # Behind a proxy that ends TLS, the page is https and the request that reaches us is not.
+    if not separator or scheme not in (("https",) if request.secure else ("http", "https")):
+        return False
+    default_port = ":443" if scheme == "https" else ":80"
+    host = request.headers.get("host", "").lower()
+    return origin_host.removesuffix(default_port) == host.removesuffix(default_port)

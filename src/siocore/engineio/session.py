@@ -1,0 +1,580 @@
+"""One Engine.IO session, server side.
+
+A session outlives the connections that carry it: a parked GET, a POST, a WebSocket, sometimes none. What is to be sent
+goes straight to the WebSocket when there is one; otherwise it waits in the outbox for a GET.
+
+Spec: the Engine.IO protocol, revision 4. The states are in states.py.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from siocore._speedups import decode_packet, decode_payload, encode_payload
+from siocore.codec.message import BinaryMessage, ControlPacket, Outgoing, TextMessage
+from siocore.engineio import states
+from siocore.engineio.states import (
+    HeartbeatAction,
+    HeartbeatInput,
+    HeartbeatState,
+    SessionAction,
+    SessionInput,
+    SessionState,
+    TransportAction,
+    TransportInput,
+    TransportState,
+)
+from siocore.errors import DecodeError, LocalProtocolError
+from siocore.packets import EnginePacketType
+from siocore.request import Request
+from siocore.timers import Timer, TimerQueue
+from siocore.waiting import Sent, Waiter, WaiterMaker
+
+__all__ = ["Channel", "Exchange", "Session", "SessionOwner"]
+
+Headers = list[tuple[bytes, bytes]]
+
+_TEXT: Headers = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
+_HTML: Headers = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
+
+#: Seconds between NOOP packets that release a parked GET during an upgrade. engine.io: 0.1.
+_NOOP_INTERVAL = 0.1
+
+_PING = ControlPacket(b"2")
+_NOOP = ControlPacket(b"6")
+_PROBE_ANSWER = ControlPacket(b"3probe")
+
+_MESSAGE = EnginePacketType.MESSAGE.value
+_WEBSOCKET = TransportState.WEBSOCKET
+_WAITING = HeartbeatState.WAITING
+
+
+class Exchange(Protocol):
+    """An HTTP request that waits for its answer."""
+
+    @property
+    def request(self) -> Request: ...
+
+    def respond(self, status: int, headers: Headers, body: bytes = b"") -> None: ...
+
+
+class Channel(Protocol):
+    """An open WebSocket."""
+
+    #: Bytes that wait to be sent, here and in whoever writes to the network.
+    @property
+    def buffered(self) -> int: ...
+
+    #: Whether the network took all that was written before this turn.
+    @property
+    def writable(self) -> bool: ...
+
+    def write(self, frames: bytes) -> None: ...
+
+    def pause(self) -> None:
+        """Don't read for now."""
+
+    def resume(self) -> None: ...
+
+    def close_websocket(self, code: int, reason: str = "") -> None: ...
+
+
+class SessionOwner(WaiterMaker, Protocol):
+    """The endpoint, as sessions see it."""
+
+    timers: TimerQueue
+
+    @property
+    def now(self) -> float: ...
+
+    def session_message(self, session: Session, data: str | bytes, start: int) -> None:
+        """A message arrived: binary, or text from index ``start`` on (what is before it is the packet type)."""
+
+    def session_has_packets(self, session: Session) -> None:
+        """A polling session has packets for a GET that is parked: flush() it at the end of the turn."""
+
+    def session_closed(self, session: Session, reason: str, detail: str) -> None:
+        """The session is over for the application. Called once."""
+
+    def session_forgotten(self, session: Session) -> None:
+        """Nothing more can arrive for the session. Called once, after session_closed."""
+
+
+class _Timer:
+    """The timers of a session."""
+
+    PING = 0
+    PONG = 1
+    UPGRADE = 2
+    NOOP = 3
+    LINGER = 4
+
+
+class Session:
+    """An Engine.IO session: ordered text and binary messages to and from one client.
+
+    Made by the endpoint. ``data`` is a free slot for the application.
+    """
+
+    __slots__ = (
+        "_base64",
+        "_candidate",
+        "_channel",
+        "_heartbeat",
+        "_heartbeat_timer",
+        "_noop_timer",
+        "_outbox",
+        "_outbox_size",
+        "_owner",
+        "_parked",
+        "_posting",
+        "_state",
+        "_transport",
+        "_upgrade_timer",
+        "_waiting_for_answer",
+        "client",
+        "data",
+        "drain_waiters",
+        "flush_queued",
+        "paused",
+        "request",
+        "sid",
+    )
+
+    def __init__(self, sid: str, owner: SessionOwner, request: Request) -> None:
+        self.sid = sid
+        #: The request of the handshake.
+        self.request = request
+        self.data: object = None
+        #: Whoever stands above this session in the endpoint (Socket.IO's client), if anybody.
+        self.client: object = None
+        #: True while too many handlers run: what carries data to us is not read, and a late PONG is excused.
+        self.paused = False
+        #: Set while the owner has this session on its list of sessions to flush.
+        self.flush_queued = False
+        #: Waiters to wake once what is buffered falls below the high-water mark.
+        self.drain_waiters: list[Waiter] | None = None
+        self._owner = owner
+        self._state = SessionState.OPEN
+        self._transport = TransportState.POLLING
+        self._heartbeat = HeartbeatState.IDLE
+        self._channel: Channel | None = None
+        self._candidate: Channel | None = None
+        self._outbox: list[Outgoing] = []
+        self._outbox_size = 0
+        self._parked: Exchange | None = None
+        self._posting: Exchange | None = None
+        self._waiting_for_answer = False
+        self._base64 = "b64" in request.query
+        self._heartbeat_timer: Timer | None = owner.timers.arm(
+            owner.now + owner.options.ping_interval, self, _Timer.PING
+        )
+        self._upgrade_timer: Timer | None = None
+        self._noop_timer: Timer | None = None
+
+    def __repr__(self) -> str:
+        # Without the sid: whoever knows it can speak for the client, and representations end up in logs.
+        return f"<Session {self._state.name} {self.transport}>"
+
+    # For the application and for Socket.IO above us ------------------------------------------------------------
+
+    @property
+    def transport(self) -> str:
+        """What carries the session: ``"polling"`` or ``"websocket"``."""
+        return "websocket" if self._transport is _WEBSOCKET else "polling"
+
+    @property
+    def open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._state is SessionState.OPEN
+
+    @property
+    def forgotten(self) -> bool:
+        return self._state is SessionState.CLOSED
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be sent to this client."""
+        return self._outbox_size if self._channel is None else self._channel.buffered
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would leave now; if not, a volatile one is dropped."""
+        if self._channel is not None:
+            return self._channel.writable
+        return self._parked is not None
+
+    def send(self, data: str | bytes) -> Sent:
+        """Send a text or binary message. ``await`` what it returns to wait while the client is slow.
+
+        Raises LocalProtocolError for text that Engine.IO can't carry: lone surrogates, or U+001E, which separates the
+        packets of a long-polling payload.
+        """
+        if isinstance(data, str):
+            if "\x1e" in data:
+                raise LocalProtocolError("text with U+001E can't be sent: it separates packets in long-polling")
+            try:
+                text = data.encode()
+            except UnicodeEncodeError:
+                raise LocalProtocolError("text with lone surrogates can't be sent") from None
+            self.send_outgoing(TextMessage(text, []))
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            self.send_outgoing(BinaryMessage(bytes(data)))
+        else:
+            raise LocalProtocolError(f"a message is str or bytes, not {type(data).__name__}")
+        return Sent(self, self._owner)
+
+    def send_outgoing(self, message: Outgoing) -> None:
+        """Send a message. Dropped if the session is closed; closes the session if it is too slow to take it."""
+        if self._state is not SessionState.OPEN:
+            return
+        channel = self._channel
+        if channel is not None:
+            if channel.buffered > self._owner.options.limits.max_buffered:
+                self._slow_consumer()
+            else:
+                channel.write(message.base64_frames() if self._base64 else message.frames())
+            return
+        if self._outbox_size > self._owner.options.limits.max_buffered:
+            self._slow_consumer()
+            return
+        self._queue(message)
+
+    def close(self, reason: str = "forced close", detail: str = "", *, code: int = 1000) -> None:
+        """Close the session from our side: what was sent before still leaves, then the client is told.
+
+        ``code`` is the WebSocket close code.
+        """
+        over_websocket = self._transport is _WEBSOCKET
+        step = SessionInput.CLOSE_WEBSOCKET if over_websocket else SessionInput.CLOSE_POLLING
+        self._step(step, reason, detail, code)
+
+    def discard(self) -> None:
+        """Forget a session whose handshake was not completed; the application never heard of it."""
+        self._owner.timers.cancel(self._heartbeat_timer)
+        self._state = SessionState.CLOSED
+        self._owner.session_forgotten(self)
+
+    def fail(self, reason: str, detail: str = "", *, code: int = 1000) -> None:
+        """Close the session at once: the client broke a rule or is gone."""
+        self._step(SessionInput.FAIL, reason, detail, code)
+
+    # Long-polling ---------------------------------------------------------------------------------------------
+
+    def poll(self, exchange: Exchange) -> None:
+        """A GET arrived."""
+        if self._transport is _WEBSOCKET or self._state is SessionState.CLOSED:
+            exchange.respond(400, _HTML)
+        elif self._parked is not None:
+            # "if the server receives a second GET while one is pending, it must close the session"
+            exchange.respond(400, _HTML)
+            self.fail("transport error", "overlap from client")
+        else:
+            self._parked = exchange
+            if self._outbox:
+                self.flush()
+
+    def poll_lost(self, exchange: Exchange) -> None:
+        """The connection of a GET broke before its answer was sent."""
+        if self._parked is exchange:
+            self._parked = None
+        self.fail("transport error", "poll connection closed prematurely")
+
+    def post_started(self, exchange: Exchange) -> bool:
+        """The head of a POST arrived. True: its body is wanted; False: it was answered."""
+        if self._transport is _WEBSOCKET or self._state is not SessionState.OPEN:
+            exchange.respond(400, _HTML)
+            return False
+        if self._posting is not None:
+            exchange.respond(400, _HTML)
+            self.fail("transport error", "data request overlap from client")
+            return False
+        content_type = exchange.request.headers.first_bytes(b"content-type")
+        if content_type is not None and content_type[:24].lower() == b"application/octet-stream":
+            exchange.respond(400, _HTML)
+            self.fail("transport error", "binary payloads belong to protocol revision 3")
+            return False
+        self._posting = exchange
+        return True
+
+    def post(self, exchange: Exchange, body: bytes) -> None:
+        """The body of a POST arrived."""
+        if self._posting is not exchange or self._transport is _WEBSOCKET or self._state is not SessionState.OPEN:
+            # Closed or upgraded while the body was under way. Delivering it now could reorder.
+            self._posting = None
+            exchange.respond(400, _HTML)
+            return
+        packets, error = decode_payload(body)
+        for kind, data in packets:
+            self._packet(kind, data)
+            if not self.open:
+                break
+        else:
+            if error is not None:
+                self._posting = None
+                exchange.respond(400, _HTML)
+                self.fail("parse error", str(error))
+                return
+        if self.paused and self.open:
+            # The client sends nothing more until this is answered: that is the backpressure of long-polling.
+            self._waiting_for_answer = True
+            return
+        self._posting = None
+        exchange.respond(200, _HTML, b"ok")
+
+    def post_lost(self, exchange: Exchange) -> None:
+        """The connection of a POST broke before it was answered."""
+        if self._posting is exchange:
+            self._posting = None
+            self.fail("transport error", "data request connection closed prematurely")
+
+    def post_refused(self, exchange: Exchange) -> None:
+        """The body of a POST was larger than allowed (and answered 413). The session lives on."""
+        if self._posting is exchange:
+            self._posting = None
+
+    def pause(self) -> None:
+        """Too many handlers run: take nothing more from the client."""
+        self.paused = True
+        if self._channel is not None:
+            self._channel.pause()
+
+    def resume(self) -> None:
+        """Handlers are below their bound again."""
+        self.paused = False
+        if self._channel is not None:
+            self._channel.resume()
+        if self._waiting_for_answer and self._posting is not None:
+            self._waiting_for_answer = False
+            exchange, self._posting = self._posting, None
+            exchange.respond(200, _HTML, b"ok")
+
+    def flush(self) -> None:
+        """Answer the parked GET with all that waits."""
+        self.flush_queued = False
+        exchange = self._parked
+        if exchange is None or not self._outbox or self._state is SessionState.CLOSED:
+            return
+        self._parked = None
+        body = encode_payload([message.payload() for message in self._outbox])
+        self._outbox.clear()
+        self._outbox_size = 0
+        exchange.respond(200, _TEXT, body)
+        self.wake_drain_waiters()
+        if self._state is SessionState.CLOSING:
+            self._step(SessionInput.LINGER_OVER, "", "", 1000)
+
+    # WebSocket ------------------------------------------------------------------------------------------------
+
+    def open_websocket(self, channel: Channel) -> None:
+        """The handshake itself came by WebSocket."""
+        self._channel = channel
+        self._transport = _WEBSOCKET
+
+    @property
+    def can_upgrade(self) -> bool:
+        """Whether a WebSocket for this session would be taken now."""
+        action, _ = states.TRANSPORT[self._transport, TransportInput.WEBSOCKET_OPENED]
+        return (
+            self._state is SessionState.OPEN
+            and self._owner.options.allow_upgrades
+            and action is TransportAction.ADOPT_CANDIDATE
+        )
+
+    def websocket_opened(self, channel: Channel) -> None:
+        """A WebSocket for this session was accepted, because ``can_upgrade``."""
+        self._transport_step(TransportInput.WEBSOCKET_OPENED, channel)
+
+    def websocket_message(self, channel: Channel, data: str | bytes) -> None:
+        """A whole message arrived on one of this session's WebSockets."""
+        if channel is self._channel:
+            # The common case, ahead of all else.
+            if type(data) is str:
+                if data[:1] == "4":
+                    if self._heartbeat is _WAITING:
+                        self._heartbeat_step(HeartbeatInput.OTHER_PACKET)
+                    if self._state is SessionState.OPEN:
+                        self._owner.session_message(self, data, 1)
+                    return
+                try:
+                    kind, content = decode_packet(data)
+                except DecodeError as error:
+                    self.fail("parse error", str(error), code=1002)
+                    return
+                self._packet(kind, content)
+            else:
+                self._packet(_MESSAGE, data)
+        elif channel is self._candidate:
+            if data == "2probe":
+                step = TransportInput.PROBE
+            elif data == "5":
+                step = TransportInput.UPGRADE
+            else:
+                step = TransportInput.OTHER_PACKET
+            self._transport_step(step, channel)
+
+    def websocket_lost(self, channel: Channel, reason: str, detail: str) -> None:
+        """One of this session's WebSockets ended. ``reason`` is "transport close" or "transport error"."""
+        if channel is self._candidate:
+            self._transport_step(TransportInput.WEBSOCKET_LOST, channel)
+        elif channel is self._channel:
+            self.fail(reason, detail)
+
+    def channel_drained(self) -> None:
+        """The network took all that the WebSocket had buffered."""
+        self.wake_drain_waiters()
+
+    def wake_drain_waiters(self) -> None:
+        if self.drain_waiters is not None:
+            waiters, self.drain_waiters = self.drain_waiters, None
+            for waiter in waiters:
+                waiter.wake()
+
+    # Packets --------------------------------------------------------------------------------------------------
+
+    def _packet(self, kind: int, data: str | bytes) -> None:
+        if kind == _MESSAGE:
+            if self._heartbeat is _WAITING:
+                self._heartbeat_step(HeartbeatInput.OTHER_PACKET)
+            self._owner.session_message(self, data, 0)
+        elif kind == EnginePacketType.PONG:
+            self._heartbeat_step(HeartbeatInput.PONG)
+        elif kind == EnginePacketType.PING:
+            self.fail("transport error", "invalid heartbeat direction", code=1002)
+        elif kind == EnginePacketType.CLOSE:
+            self._close_from_peer()
+        # OPEN, UPGRADE and NOOP mean nothing here, and engine.io ignores them too.
+
+    def _close_from_peer(self) -> None:
+        if self._parked is not None and self._state is SessionState.OPEN:
+            # The GET is released by a NOOP: the client knows already that it is closing.
+            exchange, self._parked = self._parked, None
+            exchange.respond(200, _TEXT, _NOOP.payload())
+        self.fail("transport close", "the client closed the session")
+
+    def _queue(self, message: Outgoing) -> None:
+        self._outbox.append(message)
+        self._outbox_size += message.size
+        if self._parked is not None and not self.flush_queued:
+            self.flush_queued = True
+            self._owner.session_has_packets(self)
+
+    def _slow_consumer(self) -> None:
+        self.fail("slow consumer", "more is waiting to be sent than Limits.max_buffered allows", code=1008)
+
+    # The three machines ---------------------------------------------------------------------------------------
+
+    def timer_expired(self, kind: int, now: float) -> None:
+        if kind == _Timer.PING:
+            self._heartbeat_step(HeartbeatInput.PING_DUE)
+        elif kind == _Timer.PONG:
+            if self.paused:
+                # We don't read, so the PONG may well be waiting in the kernel.
+                self._arm_heartbeat(self._owner.options.ping_timeout, _Timer.PONG)
+            else:
+                self._heartbeat_step(HeartbeatInput.PONG_OVERDUE)
+        elif kind == _Timer.UPGRADE:
+            if self._candidate is not None:
+                self._transport_step(TransportInput.WEBSOCKET_LOST, self._candidate)
+        elif kind == _Timer.NOOP:
+            self._release_poll()
+            self._noop_timer = self._owner.timers.arm(now + _NOOP_INTERVAL, self, _Timer.NOOP)
+        elif kind == _Timer.LINGER:
+            self._step(SessionInput.LINGER_OVER, "", "", 1000)
+
+    def _step(self, step: SessionInput, reason: str, detail: str, code: int) -> None:
+        action, self._state = states.SESSION[self._state, step]
+        if action is SessionAction.NOTHING:
+            return
+        timers = self._owner.timers
+        timers.cancel(self._heartbeat_timer)
+        self._heartbeat_timer = None
+        self._drop_candidate()
+        if action is SessionAction.LINGER:
+            self._queue(ControlPacket(b"1"))
+            self._heartbeat_timer = timers.arm(
+                self._owner.now + self._owner.options.limits.linger_timeout, self, _Timer.LINGER
+            )
+            self._owner.session_closed(self, reason, detail)
+            self.wake_drain_waiters()
+            return
+        self._outbox.clear()
+        self._outbox_size = 0
+        if self._parked is not None:
+            exchange, self._parked = self._parked, None
+            exchange.respond(200, _TEXT, b"1")
+        if self._posting is not None and self._waiting_for_answer:
+            exchange, self._posting = self._posting, None
+            exchange.respond(200, _HTML, b"ok")
+        if self._channel is not None:
+            self._channel.close_websocket(code)
+            self._channel = None
+        self.wake_drain_waiters()
+        if action is SessionAction.END:
+            self._owner.session_closed(self, reason, detail)
+        self._owner.session_forgotten(self)
+
+    def _transport_step(self, step: TransportInput, channel: Channel) -> None:
+        action, self._transport = states.TRANSPORT[self._transport, step]
+        owner = self._owner
+        if action is TransportAction.ADOPT_CANDIDATE:
+            self._candidate = channel
+            self._upgrade_timer = owner.timers.arm(owner.now + owner.options.upgrade_timeout, self, _Timer.UPGRADE)
+        elif action is TransportAction.ANSWER_PROBE:
+            channel.write(_PROBE_ANSWER.frames())
+            self._release_poll()
+            if self._noop_timer is None:
+                self._noop_timer = owner.timers.arm(owner.now + _NOOP_INTERVAL, self, _Timer.NOOP)
+        elif action is TransportAction.DROP_CANDIDATE:
+            self._drop_candidate()
+        elif action is TransportAction.SWITCH:
+            self._switch(channel)
+
+    def _switch(self, channel: Channel) -> None:
+        self._candidate = None
+        self._cancel_upgrade_timers()
+        self._release_poll()
+        self._channel = channel
+        for message in self._outbox:
+            channel.write(message.base64_frames() if self._base64 else message.frames())
+        self._outbox.clear()
+        self._outbox_size = 0
+        self.wake_drain_waiters()
+
+    def _release_poll(self) -> None:
+        """Answer a parked GET, so that the client can stop polling (or find out that it is over)."""
+        if self._parked is not None:
+            if not self._outbox:
+                self._queue(_NOOP)
+            self.flush()
+
+    def _drop_candidate(self) -> None:
+        self._cancel_upgrade_timers()
+        if self._transport in (TransportState.CANDIDATE, TransportState.PROBED):
+            self._transport = TransportState.POLLING
+        if self._candidate is not None:
+            candidate, self._candidate = self._candidate, None
+            candidate.close_websocket(1000)
+
+    def _cancel_upgrade_timers(self) -> None:
+        self._owner.timers.cancel(self._upgrade_timer)
+        self._owner.timers.cancel(self._noop_timer)
+        self._upgrade_timer = self._noop_timer = None
+
+    def _heartbeat_step(self, step: HeartbeatInput) -> None:
+        action, self._heartbeat = states.HEARTBEAT[self._heartbeat, step]
+        options = self._owner.options
+        if action is HeartbeatAction.SEND_PING:
+            self._arm_heartbeat(options.ping_timeout, _Timer.PONG)
+            self.send_outgoing(_PING)
+        elif action is HeartbeatAction.SCHEDULE_PING:
+            self._arm_heartbeat(options.ping_interval, _Timer.PING)
+        elif action is HeartbeatAction.EXTEND:
+            self._arm_heartbeat(options.ping_timeout, _Timer.PONG)
+        elif action is HeartbeatAction.TIME_OUT:
+            self.fail("ping timeout", f"no PONG within {options.ping_timeout:g} s")
+
+    def _arm_heartbeat(self, delay: float, kind: int) -> None:
+        owner = self._owner
+        owner.timers.cancel(self._heartbeat_timer)
+        self._heartbeat_timer = owner.timers.arm(owner.now + delay, self, kind)

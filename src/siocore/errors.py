@@ -1,0 +1,70 @@
+"""Every exception that siocore raises.
+
+A peer never makes siocore raise: its faults become an answer on the wire and an event with a reason. What is raised
+here is raised to the application (:exc:`LocalProtocolError`, :exc:`AckTimeout`, :exc:`Disconnected`), raised by the
+application (:exc:`ConnectionRefused`), or raised by a codec and caught by the machine that called it
+(:exc:`DecodeError`).
+
+This module is never compiled: a class defined in a compiled module would be a second class of the same name.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AckTimeout",
+    "ConnectionRefused",
+    "DecodeError",
+    "Disconnected",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "SiocoreError",
+]
+
+
+class SiocoreError(Exception):
+    """The base of everything below."""
+
+
+class ProtocolError(SiocoreError):
+    """The rules of a protocol were broken, by us or by the peer."""
+
+
+class LocalProtocolError(ProtocolError):
+    """The application asked for something that the protocol does not allow. The state is unchanged."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol. Never escapes from ``receive_data``."""
+
+
+class DecodeError(RemoteProtocolError):
+    """Bytes or text from the peer are not a valid packet."""
+
+
+class ConnectionRefused(SiocoreError):
+    """Raised by a middleware to refuse a client: it receives CONNECT_ERROR with this message and data.
+
+    ``data`` (any JSON value) reaches the JavaScript client as ``err.data``.
+    """
+
+    def __init__(self, message: str = "connection refused", data: object = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class AckTimeout(SiocoreError, TimeoutError):
+    """No acknowledgement came in time.
+
+    ``responses`` holds what did arrive, in order of arrival: always empty for a single socket, possibly not for a
+    broadcast.
+    """
+
+    def __init__(self, message: str = "operation has timed out", responses: list[object] | None = None) -> None:
+        super().__init__(message)
+        self.responses: list[object] = responses if responses is not None else []
+
+
+class Disconnected(SiocoreError):
+    """The peer went away before it acknowledged."""

@@ -1,0 +1,93 @@
+"""What an endpoint tells the application, in order, through ``next_event()``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from siocore.engineio.session import Session
+    from siocore.request import Request
+    from siocore.socketio.socket import Socket
+
+__all__ = [
+    "ConnectRequested",
+    "ConnectionErrored",
+    "Event",
+    "EventReceived",
+    "MessageReceived",
+    "SessionClosed",
+    "SessionOpened",
+    "SocketDisconnected",
+]
+
+
+@dataclass(slots=True)
+class SessionOpened:
+    """Engine.IO: a client completed the handshake."""
+
+    session: Session
+
+
+@dataclass(slots=True)
+class MessageReceived:
+    """Engine.IO: a text (str) or binary (bytes) message."""
+
+    session: Session
+    data: str | bytes
+
+
+@dataclass(slots=True)
+class SessionClosed:
+    """Engine.IO: the session is over. ``reason`` is one of the documented close reasons, ``detail`` a sentence."""
+
+    session: Session
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ConnectRequested:
+    """Socket.IO: a client wants to join a namespace. Answer with ``socket.accept()`` or ``socket.refuse()``."""
+
+    socket: Socket
+
+
+@dataclass(slots=True)
+class EventReceived:
+    """Socket.IO: an event. With an ``ack_id``, ``socket.ack(ack_id, ...)`` acknowledges it, once."""
+
+    socket: Socket
+    name: str | int | float
+    args: list[object]
+    ack_id: int | None
+
+
+@dataclass(slots=True)
+class SocketDisconnected:
+    """Socket.IO: the socket is gone. Until this is handled, ``socket.rooms`` still tells where it was."""
+
+    socket: Socket
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ConnectionErrored:
+    """A request was refused before it reached a session (Engine.IO error codes 0 to 5)."""
+
+    request: Request
+    code: int
+    message: str
+    context: dict[str, object]
+
+
+Event = (
+    SessionOpened
+    | MessageReceived
+    | SessionClosed
+    | ConnectRequested
+    | EventReceived
+    | SocketDisconnected
+    | ConnectionErrored
+)

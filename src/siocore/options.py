@@ -1,0 +1,124 @@
+"""Options and limits: frozen values, checked once, each default with its precedent or reason.
+
+Durations are seconds (float), sizes are bytes (int).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+__all__ = ["Limits", "ServerOptions"]
+
+
+def random_id() -> str:
+    """120 random bits from the operating system as 20 characters of base64url.
+
+    The length matters: Node.js' cluster adapters tell a socket id from a room name by its 20 characters.
+    """
+    return secrets.token_urlsafe(15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a peer can make siocore hold or wait for. At the limit works; one over is refused as documented."""
+
+    #: Largest inbound message, decoded: an HTTP body (413 above), a WebSocket message (close code 1009 above), and the
+    #: sum of the attachments of one packet. Advertised to clients as maxPayload. engine.io: 1e6.
+    max_payload: int = 1_000_000
+    #: Binary attachments of one packet. socket.io-parser since 4.2.6: 10.
+    max_attachments: int = 10
+    #: Seconds from a binary packet's header to its last attachment.
+    attachment_timeout: float = 30.0
+    #: Frames of one fragmented WebSocket message. ws: 16,384; aiohttp: at least 1,024. Browsers do not fragment.
+    max_fragments: int = 1_024
+    #: Nesting of arrays and objects in JSON. JavaScript's own stack ends near 10^4, Python's near 10^3.
+    max_json_depth: int = 128
+    #: Characters of a namespace's name, and namespaces that one client may join. Names come from the peer.
+    max_namespace_length: int = 256
+    max_namespaces: int = 16
+    #: Characters of an event's name.
+    max_event_name: int = 256
+    #: Head of an HTTP request: bytes (431 above) and number of headers. Node.js: 16 KiB; nginx: 4 × 8 KiB.
+    max_head: int = 16_384
+    max_headers: int = 100
+    #: Chunks of one chunked body. A body of one-byte chunks costs 100 times its size to parse.
+    max_chunks: int = 10_000
+    #: Seconds for the head of a request. Node.js headersTimeout: 60; nginx client_header_timeout: 60; Apache: 20.
+    head_timeout: float = 10.0
+    #: Seconds for the body of a request.
+    body_timeout: float = 30.0
+    #: Seconds that an idle HTTP connection is kept for another request. Node.js: 5; nginx: 75.
+    keep_alive_timeout: float = 20.0
+    #: Seconds for the rest of a WebSocket frame or fragmented message once its first byte is there.
+    frame_timeout: float = 60.0
+    #: Seconds for the WebSocket close handshake, and for the peer to read an error answer. ws: 30.
+    close_timeout: float = 5.0
+    #: Seconds that a closed polling session waits for a GET that carries its last packets. engine.io: 30.
+    linger_timeout: float = 30.0
+    #: Bytes that wait for one client. Above it the client is closed with reason "slow consumer".
+    max_buffered: int = 1_000_000
+    #: Below this many bytes, ``await socket.emit(...)`` does not wait. websockets' write_limit: 32 KiB.
+    high_water: int = 65_536
+    #: Handlers of one client that run at the same time; at the limit its connection is not read.
+    max_running_handlers: int = 64
+    #: Acknowledgements that one socket owes us; one more emit_with_ack raises LocalProtocolError.
+    max_pending_acks: int = 10_000
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+                raise ValueError(f"Limits.{each.name} must be a positive number, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """How a server behaves. Names are those of Node.js' socket.io in Python spelling."""
+
+    #: Where Engine.IO requests arrive. Node.js: /socket.io, and /engine.io for Engine.IO alone.
+    path: str = "/socket.io/"
+    #: "polling" and "websocket", in the order in which they are announced.
+    transports: tuple[str, ...] = ("polling", "websocket")
+    #: Whether a polling client is offered the upgrade to WebSocket.
+    allow_upgrades: bool = True
+    #: Seconds between a PONG and the next PING. engine.io: 25.
+    ping_interval: float = 25.0
+    #: Seconds that a client has to answer a PING. engine.io: 20.
+    ping_timeout: float = 20.0
+    #: Seconds from the opening of the upgrade's WebSocket to the UPGRADE packet. engine.io: 10.
+    upgrade_timeout: float = 10.0
+    #: Seconds in which a client must have joined a namespace. socket.io: 45.
+    connect_timeout: float = 45.0
+    #: Which Origin headers are let in: ``None`` for the same host only, ``"*"`` for all, or a list of origins.
+    cors_origins: str | tuple[str, ...] | None = None
+    #: Whether the browser bundle is served at ``<path>/socket.io.js``.
+    serve_client: bool = True
+    #: A folder with the browser bundle, instead of the one in the package (environment: SIOCORE_CLIENT_DIST).
+    client_dist: str | os.PathLike[str] | None = None
+    #: Makes session and socket ids. They are secrets: at least 96 random bits.
+    generate_id: Callable[[], str] = field(default=random_id)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name in ("ping_interval", "ping_timeout", "upgrade_timeout", "connect_timeout"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+                raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+        path = self.path
+        if not path.startswith("/") or "?" in path or "#" in path:
+            raise ValueError(f"path must start with '/' and have no query, not {path!r}")
+        if not path.endswith("/"):
+            object.__setattr__(self, "path", path + "/")
+        transports = tuple(self.transports)
+        if not transports or not set(transports) <= {"polling", "websocket"}:
+            raise ValueError(f"transports must be a list of 'polling' and 'websocket', not {self.transports!r}")
+        object.__setattr__(self, "transports", transports)
+        origins = self.cors_origins
+        if origins is not None and origins != "*":
+            names = (origins,) if isinstance(origins, str) else tuple(origins)
+            if "*" in names:
+                raise ValueError("cors_origins is '*' or a list of origins, not a list with '*' in it")
+            object.__setattr__(self, "cors_origins", tuple(name.rstrip("/").lower() for name in names))

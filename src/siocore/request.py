@@ -1,0 +1,108 @@
+"""An HTTP request as the protocol layers see it, whoever parsed it (our HTTP layer or an ASGI server)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qsl
+
+__all__ = ["Headers", "Request"]
+
+
+class Headers(Mapping[str, str]):
+    """Request headers: a read-only mapping with case-insensitive names.
+
+    Values are latin-1 text, so that any byte a peer sends has a representation. A header that came several times is
+    joined with ``", "`` (RFC 9110, section 5.3); ``raw`` keeps the pairs as they came, names in lower case.
+    """
+
+    __slots__ = ("_joined", "raw")
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self.raw = raw
+        self._joined: dict[str, str] | None = None
+
+    def _values(self) -> dict[str, str]:
+        # Made on first use: most polling requests are answered without a look at most headers.
+        if self._joined is None:
+            joined: dict[str, str] = {}
+            for name, value in self.raw:
+                key = name.decode("latin-1").lower()
+                text = value.decode("latin-1")
+                joined[key] = f"{joined[key]}, {text}" if key in joined else text
+            self._joined = joined
+        return self._joined
+
+    def __getitem__(self, name: str) -> str:
+        return self._values()[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def __repr__(self) -> str:
+        return f"Headers({self._values()!r})"
+
+    def first_bytes(self, name: bytes) -> bytes | None:
+        """The first value of ``name`` (lower case), as bytes, without building the mapping."""
+        for key, value in self.raw:
+            if key == name:
+                return value
+        return None
+
+    def count(self, name: bytes) -> int:
+        """How many times ``name`` (lower case) came."""
+        return sum(1 for key, _ in self.raw if key == name)
+
+
+class Request:
+    """The head of one HTTP request.
+
+    ``target`` is the request target in origin form (``/socket.io/?EIO=4``), ``path`` its part before ``?``.
+    ``peer`` is what the driver passed to ``connection_made``: an address tuple, a Unix socket path, or ``None``.
+    """
+
+    __slots__ = ("_query", "headers", "method", "path", "peer", "query_string", "secure", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        peer: object = None,
+        secure: bool = False,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path, _, self.query_string = target.partition("?")
+        self.headers = Headers(headers)
+        self.peer = peer
+        self.secure = secure
+        self._query: dict[str, list[str]] | None = None
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query parameters, percent-decoded; each name maps to the list of its values."""
+        if self._query is None:
+            parsed: dict[str, list[str]] = {}
+            for name, value in parse_qsl(self.query_string, keep_blank_values=True, errors="replace"):
+                parsed.setdefault(name, []).append(value)
+            self._query = parsed
+        return self._query
+
+    def parameter(self, name: str) -> str | None:
+        """The value of a query parameter that came exactly once; ``None`` if it is missing or repeated."""
+        values = self.query.get(name)
+        return values[0] if values is not None and len(values) == 1 else None
+
+    @property
+    def address(self) -> str | None:
+        """The peer's address without its port, if the transport has one."""
+        if isinstance(self.peer, tuple) and self.peer:
+            return str(self.peer[0])
+        return str(self.peer) if self.peer else None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path[:200]!r}>"

@@ -1,0 +1,160 @@
+"""Rooms: which socket is where, and who receives a broadcast.
+
+One adapter serves one namespace. :class:`MemoryAdapter` knows the sockets of this process; an adapter for a cluster
+implements the same interface, delivers locally through the methods that it inherits, and publishes as well.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Set
+from typing import TYPE_CHECKING, NamedTuple
+
+from siocore.codec.message import Outgoing
+
+if TYPE_CHECKING:
+    from siocore.socketio.acks import BroadcastAck
+    from siocore.socketio.socket import Socket
+
+__all__ = ["EVERYBODY", "Adapter", "MemoryAdapter", "Selection"]
+
+
+class Selection(NamedTuple):
+    """Whom an operation is for: the members of any of ``rooms`` (everybody if empty) who are in none of ``except_``."""
+
+    rooms: frozenset[str] = frozenset()
+    except_: frozenset[str] = frozenset()
+    #: Only sockets of this process.
+    local: bool = False
+    #: Not for sockets that could not send at once.
+    volatile: bool = False
+
+
+EVERYBODY = Selection()
+
+
+class Adapter(ABC):
+    """Keeps the rooms of one namespace.
+
+    Each socket is also reachable by its id as if that were a room; nobody else can join that room.
+    """
+
+    @abstractmethod
+    def add(self, socket: Socket) -> None:
+        """A socket has joined the namespace."""
+
+    @abstractmethod
+    def remove(self, socket: Socket) -> None:
+        """A socket has left the namespace, and so all its rooms."""
+
+    @abstractmethod
+    def join(self, socket: Socket, rooms: Iterable[str]) -> None: ...
+
+    @abstractmethod
+    def leave(self, socket: Socket, rooms: Iterable[str]) -> None: ...
+
+    @abstractmethod
+    def rooms(self) -> Set[str]:
+        """The names of all rooms that have a member here, without the sockets' own."""
+
+    @abstractmethod
+    def members(self, selection: Selection) -> list[Socket]:
+        """The sockets of this process that are selected, each once."""
+
+    @abstractmethod
+    def broadcast(
+        self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
+    ) -> None:
+        """Deliver an event. ``data`` is its name and arguments; ``message`` the same, encoded for local clients."""
+
+    @abstractmethod
+    def sockets_join(self, selection: Selection, rooms: Iterable[str]) -> None: ...
+
+    @abstractmethod
+    def sockets_leave(self, selection: Selection, rooms: Iterable[str]) -> None: ...
+
+    @abstractmethod
+    def disconnect_sockets(self, selection: Selection, *, close: bool) -> None: ...
+
+
+class MemoryAdapter(Adapter):
+    """The rooms of this process."""
+
+    __slots__ = ("_rooms", "_sockets")
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, Socket] = {}
+        self._rooms: dict[str, set[Socket]] = {}
+
+    def add(self, socket: Socket) -> None:
+        self._sockets[socket.id] = socket
+
+    def remove(self, socket: Socket) -> None:
+        self.leave(socket, tuple(socket.joined))
+        self._sockets.pop(socket.id, None)
+
+    def join(self, socket: Socket, rooms: Iterable[str]) -> None:
+        for room in rooms:
+            self._rooms.setdefault(room, set()).add(socket)
+
+    def leave(self, socket: Socket, rooms: Iterable[str]) -> None:
+        for room in rooms:
+            members = self._rooms.get(room)
+            if members is not None:
+                members.discard(socket)
+                if not members:
+                    del self._rooms[room]
+
+    def rooms(self) -> Set[str]:
+        return self._rooms.keys()
+
+    def members(self, selection: Selection) -> list[Socket]:
+        if selection.rooms:
+            selected = self._union(selection.rooms)
+        elif selection.except_:
+            selected = set(self._sockets.values())
+        else:
+            return list(self._sockets.values())
+        if selection.except_:
+            selected = selected - self._union(selection.except_)
+        return list(selected)
+
+    def broadcast(
+        self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
+    ) -> None:
+        sockets = self.members(selection)
+        if selection.volatile:
+            sockets = [socket for socket in sockets if socket.link.writable]
+        if ack is not None:
+            ack.expect(sockets)
+        for socket in sockets:
+            socket.link.send_outgoing(message)
+
+    def sockets_join(self, selection: Selection, rooms: Iterable[str]) -> None:
+        names = tuple(rooms)
+        for socket in self.members(selection):
+            socket.join(*names)
+
+    def sockets_leave(self, selection: Selection, rooms: Iterable[str]) -> None:
+        names = tuple(rooms)
+        for socket in self.members(selection):
+            socket.leave(*names)
+
+    def disconnect_sockets(self, selection: Selection, *, close: bool) -> None:
+        for socket in self.members(selection):
+            socket.disconnect(close=close)
+
+    def _union(self, rooms: frozenset[str]) -> set[Socket]:
+        if len(rooms) == 1:
+            return self._room(next(iter(rooms)))
+        union: set[Socket] = set()
+        for room in rooms:
+            union |= self._room(room)
+        return union
+
+    def _room(self, room: str) -> set[Socket]:
+        members = self._rooms.get(room)
+        if members is not None:
+            return members
+        own = self._sockets.get(room)
+        return set() if own is None else {own}

@@ -1,0 +1,113 @@
+"""Broadcasts: ``io.to("a").except_("b").volatile.emit(...)``. Each step makes a new value; none changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from siocore._speedups import encode_packet
+from siocore.codec.message import TextMessage
+from siocore.errors import LocalProtocolError
+from siocore.packets import SocketPacketType
+from siocore.socketio.acks import BroadcastAck
+from siocore.socketio.adapter import EVERYBODY, Selection
+from siocore.waiting import READY, Ready
+
+if TYPE_CHECKING:
+    from siocore.socketio.namespace import Namespace
+    from siocore.socketio.socket import Socket
+
+__all__ = ["BroadcastOperator"]
+
+_EVENT = SocketPacketType.EVENT.value
+
+
+class BroadcastOperator:
+    """Some of the sockets of a namespace, and what can be done with them. Immutable."""
+
+    __slots__ = ("_namespace", "_selection", "_timeout")
+
+    def __init__(self, namespace: Namespace, selection: Selection = EVERYBODY, timeout: float = 5.0) -> None:
+        self._namespace = namespace
+        self._selection = selection
+        self._timeout = timeout
+
+    # Whom -----------------------------------------------------------------------------------------------------
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """And the members of these rooms."""
+        return self._with(self._selection._replace(rooms=self._selection.rooms | _names(rooms)))
+
+    in_ = to
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """But not the members of these rooms. A socket's id is a room with that socket in it."""
+        return self._with(self._selection._replace(except_=self._selection.except_ | _names(rooms)))
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Only the sockets of this process."""
+        return self._with(self._selection._replace(local=True))
+
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Only those who can take it at once."""
+        return self._with(self._selection._replace(volatile=True))
+
+    def timeout(self, seconds: float) -> BroadcastOperator:
+        """How long ``emit_with_ack`` waits."""
+        return BroadcastOperator(self._namespace, self._selection, seconds)
+
+    # What -----------------------------------------------------------------------------------------------------
+
+    def emit(self, name: str, *args: object) -> Ready:
+        """Send an event to all that are selected. Encoded once. Raises LocalProtocolError if it can't be encoded."""
+        self._broadcast(name, args, None)
+        return READY
+
+    def send(self, *args: object) -> Ready:
+        """Emit the event ``message``."""
+        return self.emit("message", *args)
+
+    def emit_with_ack(self, name: str, *args: object) -> BroadcastAck:
+        """Send an event and await the answers of all: a list in order of arrival.
+
+        Awaiting raises AckTimeout, with ``responses``, if some have not answered within ``timeout(...)`` (5 s).
+        """
+        hub = self._namespace.hub
+        pending = BroadcastAck(hub, self._namespace.next_ack_id(), self._timeout)
+        try:
+            self._broadcast(name, args, pending)
+        except BaseException:
+            hub.timers.cancel(pending._timer)
+            raise
+        return pending
+
+    def fetch_sockets(self) -> list[Socket]:
+        """The sockets that are selected."""
+        return self._namespace.adapter.members(self._selection)
+
+    def sockets_join(self, *rooms: str) -> None:
+        self._namespace.adapter.sockets_join(self._selection, rooms)
+
+    def sockets_leave(self, *rooms: str) -> None:
+        self._namespace.adapter.sockets_leave(self._selection, rooms)
+
+    def disconnect_sockets(self, *, close: bool = False) -> None:
+        self._namespace.adapter.disconnect_sockets(self._selection, close=close)
+
+    def _with(self, selection: Selection) -> BroadcastOperator:
+        return BroadcastOperator(self._namespace, selection, self._timeout)
+
+    def _broadcast(self, name: str, args: tuple[object, ...], ack: BroadcastAck | None) -> None:
+        self._namespace.check_event(name)
+        data = (name, *args)
+        text, attachments = encode_packet(_EVENT, self._namespace.name, data, None if ack is None else ack.id)
+        self._namespace.check_attachments(attachments)
+        self._namespace.adapter.broadcast(data, TextMessage(text, attachments), self._selection, ack)
+
+
+def _names(rooms: tuple[str, ...]) -> frozenset[str]:
+    for room in rooms:
+        if not isinstance(room, str):
+            raise LocalProtocolError(f"a room's name is a str, not {type(room).__name__}")
+    return frozenset(rooms)

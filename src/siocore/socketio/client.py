@@ -1,0 +1,222 @@
+"""One client: an Engine.IO session, and the sockets that it has in the namespaces it joined.
+
+Here the packets of the peer are checked against what it has joined. A peer that breaks the protocol loses its whole
+connection, as with Node.js' socket.io: a second CONNECT, any packet for a namespace that it is not in (its middleware
+may still be running), CONNECT_ERROR, or a packet that can't be decoded.
+
+Spec: the Socket.IO protocol, revision 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from siocore._speedups import Packet, Reconstructor, decode_socket_packet, encode_packet
+from siocore.codec.message import TextMessage
+from siocore.errors import DecodeError
+from siocore.events import ConnectRequested, EventReceived, SocketDisconnected
+from siocore.inbox import Inbox
+from siocore.packets import SocketPacketType
+from siocore.socketio.interfaces import Hub, Link
+from siocore.socketio.socket import Socket, SocketState
+from siocore.timers import Timer
+from siocore.waiting import Sent
+
+__all__ = ["Client"]
+
+_CONNECT = SocketPacketType.CONNECT.value
+_DISCONNECT = SocketPacketType.DISCONNECT.value
+_EVENT = SocketPacketType.EVENT.value
+_ACK = SocketPacketType.ACK.value
+_CONNECT_ERROR = SocketPacketType.CONNECT_ERROR.value
+
+_CONNECT_TIMER = 0
+_ATTACHMENT_TIMER = 1
+
+
+class Client:
+    """The Socket.IO side of one session."""
+
+    __slots__ = (
+        "_attachment_timer",
+        "_connect_timer",
+        "_reconstructor",
+        "_sockets",
+        "hub",
+        "inbox",
+        "link",
+        "sent",
+    )
+
+    def __init__(self, link: Link, hub: Hub) -> None:
+        self.link = link
+        self.hub = hub
+        self.sent = Sent(link, hub)
+        self.inbox: Inbox[EventReceived] = Inbox(link)
+        self._sockets: dict[str, Socket] = {}
+        self._reconstructor: Reconstructor | None = None
+        self._attachment_timer: Timer | None = None
+        self._connect_timer: Timer | None = hub.timers.arm(hub.now + hub.options.connect_timeout, self, _CONNECT_TIMER)
+
+    # From below -----------------------------------------------------------------------------------------------
+
+    def receive_text(self, text: str, start: int) -> None:
+        """A text message; the packet begins at index ``start``."""
+        if self._reconstructor is not None:
+            self._violation("text where an attachment was due")
+            return
+        try:
+            packet = decode_socket_packet(text, start, self.hub.options.limits)
+            if packet.attachments:
+                self._reconstructor = Reconstructor(packet, self.hub.options.limits)
+        except DecodeError as error:
+            self._violation(str(error))
+            return
+        if self._reconstructor is None:
+            self._dispatch(packet)
+        elif self._joined(packet.namespace) is None:
+            # Nothing is kept for whoever has not been let in.
+            self._violation("a binary packet for a namespace that the client is not in")
+        else:
+            self._attachment_timer = self.hub.timers.arm(
+                self.hub.now + self.hub.options.limits.attachment_timeout, self, _ATTACHMENT_TIMER
+            )
+
+    def receive_binary(self, data: bytes) -> None:
+        """A binary message: the next attachment of the packet under way."""
+        reconstructor = self._reconstructor
+        if reconstructor is None:
+            self._violation("binary data without a packet that announced it")
+            return
+        try:
+            complete = reconstructor.add(data)
+        except DecodeError as error:
+            self._violation(str(error))
+            return
+        if complete:
+            self._drop_reconstruction()
+            self._dispatch(reconstructor.packet)
+
+    def link_closed(self, reason: str, detail: str) -> None:
+        """The session is over, and so is every socket."""
+        self.hub.timers.cancel(self._connect_timer)
+        self._connect_timer = None
+        self._drop_reconstruction()
+        self.inbox.clear()
+        sockets = list(self._sockets.values())
+        self._sockets.clear()
+        for socket in sockets:
+            self._end(socket, reason, detail)
+
+    def timer_expired(self, kind: int, now: float) -> None:
+        if kind == _ATTACHMENT_TIMER:
+            self._attachment_timer = None
+            self._violation("the attachments of a packet did not arrive in time")
+            return
+        self._connect_timer = None
+        if not any(socket.connected for socket in self._sockets.values()):
+            self.link.close("forced close", "the client joined no namespace in time")
+
+    # From above -----------------------------------------------------------------------------------------------
+
+    def accept(self, socket: Socket) -> bool:
+        if socket.state is not SocketState.CONNECTING:
+            return False
+        socket.state = SocketState.CONNECTED
+        socket.namespace.add(socket)
+        self._send(_CONNECT, socket.namespace.name, {"sid": socket.id})
+        return True
+
+    def refuse(self, socket: Socket, message: str, data: object) -> None:
+        if socket.state is not SocketState.CONNECTING:
+            return
+        socket.state = SocketState.DISCONNECTED
+        del self._sockets[socket.namespace.name]
+        self._send(_CONNECT_ERROR, socket.namespace.name, _error(message, data))
+
+    def disconnect(self, socket: Socket, *, close: bool) -> None:
+        if close:
+            for each in tuple(self._sockets.values()):
+                self.disconnect(each, close=False)
+            self.link.close("forced server close")
+            return
+        if self._sockets.get(socket.namespace.name) is not socket:
+            return
+        del self._sockets[socket.namespace.name]
+        self._send(_DISCONNECT, socket.namespace.name, None)
+        self._end(socket, "server namespace disconnect", "")
+
+    def check_attachments(self, attachments: list[bytes]) -> None:
+        if len(attachments) > self.hub.options.limits.max_attachments:
+            self.hub.namespaces["/"].check_attachments(attachments)
+
+    # Packets --------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, packet: Packet) -> None:
+        kind = packet.type
+        if kind == _EVENT:
+            socket = self._sockets.get(packet.namespace)
+            if socket is None or socket.state is not SocketState.CONNECTED:
+                self._violation("an event for a namespace that the client is not in")
+                return
+            args = cast("list[Any]", packet.data)
+            name = args.pop(0)
+            self.hub.push_event(EventReceived(socket, name, args, packet.id))
+        elif kind == _CONNECT:
+            self._connect(packet)
+        elif (socket := self._joined(packet.namespace)) is None:
+            self._violation("a packet for a namespace that the client is not in")
+        elif kind == _ACK:
+            pending = socket.pending_acks.pop(cast("int", packet.id), None)
+            if pending is not None:
+                pending.acknowledged(socket, cast("list[object]", packet.data))
+        elif kind == _DISCONNECT:
+            del self._sockets[packet.namespace]
+            self._end(socket, "client namespace disconnect", "")
+        else:
+            self._violation("CONNECT_ERROR is the server's to send")
+
+    def _connect(self, packet: Packet) -> None:
+        name = packet.namespace
+        if name in self._sockets:
+            self._violation("a second CONNECT for the same namespace")
+            return
+        namespace = self.hub.namespaces.get(name)
+        if namespace is None:
+            self._send(_CONNECT_ERROR, name, _error("Invalid namespace", None))
+        elif len(self._sockets) >= self.hub.options.limits.max_namespaces:
+            self._send(_CONNECT_ERROR, name, _error("Too many namespaces", None))
+        else:
+            auth = cast("Mapping[str, Any] | None", packet.data)
+            socket = Socket(self.hub.options.generate_id(), namespace, self, {} if auth is None else auth)
+            self._sockets[name] = socket
+            self.hub.push_event(ConnectRequested(socket))
+
+    def _joined(self, name: str) -> Socket | None:
+        socket = self._sockets.get(name)
+        return socket if socket is not None and socket.state is SocketState.CONNECTED else None
+
+    def _end(self, socket: Socket, reason: str, detail: str) -> None:
+        was_connected = socket.connected
+        socket.end()
+        if was_connected:
+            self.hub.push_event(SocketDisconnected(socket, reason, detail))
+
+    def _send(self, kind: int, namespace: str, data: object) -> None:
+        text, attachments = encode_packet(kind, namespace, data, None)
+        self.link.send_outgoing(TextMessage(text, attachments))
+
+    def _violation(self, detail: str) -> None:
+        self._drop_reconstruction()
+        self.link.close("forced close", detail)
+
+    def _drop_reconstruction(self) -> None:
+        self._reconstructor = None
+        if self._attachment_timer is not None:
+            self.hub.timers.cancel(self._attachment_timer)
+            self._attachment_timer = None
+
+
+def _error(message: str, data: object) -> dict[str, object]:
+    return {"message": message} if data is None else {"message": message, "data": data}

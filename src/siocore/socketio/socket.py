@@ -1,0 +1,313 @@
+"""A socket: one client in one namespace. This is the object that handlers receive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from enum import IntEnum, auto
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from siocore._speedups import encode_packet
+from siocore.codec.message import TextMessage
+from siocore.errors import LocalProtocolError
+from siocore.packets import SocketPacketType
+from siocore.request import Headers
+from siocore.socketio.acks import PendingAck, SocketAck
+from siocore.socketio.broadcast import BroadcastOperator
+from siocore.socketio.interfaces import Link
+from siocore.waiting import Sent
+
+if TYPE_CHECKING:
+    from siocore.socketio.client import Client
+    from siocore.socketio.namespace import Namespace
+
+__all__ = ["Handshake", "Socket", "SocketState", "check_event_name"]
+
+_EVENT = SocketPacketType.EVENT.value
+_ACK = SocketPacketType.ACK.value
+
+#: Events that have a meaning of their own on either side: nobody may send them.
+RESERVED_EVENTS = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+
+
+def check_event_name(name: object) -> None:
+    """Raise LocalProtocolError unless events may be sent under this name."""
+    if type(name) is not str and (not isinstance(name, (str, int)) or isinstance(name, bool)):
+        raise LocalProtocolError(f"an event's name is a str, not {type(name).__name__}")
+    if name in RESERVED_EVENTS:
+        raise LocalProtocolError(f"{name!r} is a reserved event name: choose another one")
+
+
+class SocketState(IntEnum):
+    CONNECTING = auto()
+    CONNECTED = auto()
+    DISCONNECTED = auto()
+
+
+class Handshake:
+    """How the client arrived: the HTTP request of its Engine.IO handshake, and the auth value of its CONNECT."""
+
+    __slots__ = ("_link", "auth")
+
+    def __init__(self, link: Link, auth: Mapping[str, Any]) -> None:
+        self._link = link
+        #: What the client passed as ``auth``: a dict, empty if it passed nothing. Untrusted.
+        self.auth = auth
+
+    @property
+    def headers(self) -> Headers:
+        """The request headers; names are case-insensitive."""
+        return self._link.request.headers
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters; of a repeated one, the last value."""
+        return {name: values[-1] for name, values in self._link.request.query.items()}
+
+    @property
+    def url(self) -> str:
+        """The request target (path and query)."""
+        return self._link.request.target
+
+    @property
+    def address(self) -> str | None:
+        """The peer's IP address (or a proxy's), without port; None over a Unix socket."""
+        return self._link.request.address
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection to us is TLS."""
+        return self._link.request.secure
+
+
+class Socket:
+    """One client in one namespace. Made by the endpoint, handed to middleware and handlers."""
+
+    __slots__ = (
+        "_acks",
+        "_data",
+        "_rooms",
+        "_snapshot",
+        "client",
+        "handshake",
+        "id",
+        "link",
+        "namespace",
+        "state",
+    )
+
+    def __init__(self, socket_id: str, namespace: Namespace, client: Client, auth: Mapping[str, Any]) -> None:
+        #: The socket's id: 20 characters that clients may know, unrelated to the session's secret id.
+        self.id = socket_id
+        self.namespace = namespace
+        self.handshake = Handshake(client.link, auth)
+        self.link = client.link
+        self.state = SocketState.CONNECTING
+        self.client = client
+        self._acks: dict[int, PendingAck] | None = None
+        self._data: SimpleNamespace | None = None
+        self._rooms: set[str] | None = None
+        self._snapshot: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.id} in {self.namespace.name!r} {self.state.name}>"
+
+    @property
+    def connected(self) -> bool:
+        return self.state is SocketState.CONNECTED
+
+    @property
+    def data(self) -> SimpleNamespace:
+        """A free place for the application's attributes (``socket.data.user = ...``)."""
+        if self._data is None:
+            self._data = SimpleNamespace()
+        return self._data
+
+    @property
+    def rooms(self) -> Set[str]:
+        """The rooms that this socket is in, its own id among them.
+
+        While ``disconnecting`` handlers start, these are the rooms that it was in; afterwards there are none.
+        """
+        if self._snapshot is not None:
+            return self._snapshot
+        if self.state is SocketState.DISCONNECTED:
+            return frozenset()
+        return frozenset((self.id, *self.joined))
+
+    @property
+    def transport(self) -> str:
+        """``"polling"`` or ``"websocket"``."""
+        return self.link.transport
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that wait to be sent to this client, in all its namespaces."""
+        return self.link.buffered
+
+    # Sending --------------------------------------------------------------------------------------------------
+
+    def emit(self, name: str, *args: object) -> Sent:
+        """Send an event to this client. ``bytes`` anywhere in the arguments travel as binary attachments.
+
+        A plain call: it queues and returns. ``await`` what it returns to wait while the client is slow. After the
+        client has disconnected it does nothing. Raises LocalProtocolError if the event can't be encoded.
+        """
+        check_event_name(name)
+        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), None)
+        client = self.client
+        if attachments:
+            client.check_attachments(attachments)
+        if self.state is SocketState.CONNECTED:
+            self.link.send_outgoing(TextMessage(text, attachments))
+        return client.sent
+
+    def send(self, *args: object) -> Sent:
+        """Emit the event ``message``."""
+        return self.emit("message", *args)
+
+    def emit_with_ack(self, name: str, *args: object, timeout: float | None = None) -> PendingAck:
+        """Send an event and await the client's answer: ``answer = await socket.emit_with_ack("event", 1, timeout=5)``.
+
+        The answer is None, one value, or a tuple if the client acknowledged with several. ``timeout`` is in seconds;
+        without one, only the end of the connection ends the wait. Awaiting raises AckTimeout, or Disconnected as
+        soon as the client goes away. Raises LocalProtocolError if the event can't be encoded or too many
+        acknowledgements are pending (``Limits.max_pending_acks``).
+        """
+        check_event_name(name)
+        acks = self.pending_acks
+        if len(acks) >= self.client.hub.options.limits.max_pending_acks:
+            raise LocalProtocolError(
+                f"{len(acks)} acknowledgements are pending for this socket: await them, or use a timeout"
+            )
+        ack_id = self.namespace.next_ack_id()
+        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), ack_id)
+        self.client.check_attachments(attachments)
+        pending = SocketAck(self.client.hub, ack_id, timeout, self)
+        if self.state is SocketState.CONNECTED:
+            acks[ack_id] = pending
+            self.link.send_outgoing(TextMessage(text, attachments))
+        else:
+            pending.disconnected(self)
+        return pending
+
+    def ack(self, ack_id: int, *args: object) -> None:
+        """Acknowledge an event. Handlers do this by returning a value."""
+        text, attachments = encode_packet(_ACK, self.namespace.name, args, ack_id)
+        if attachments:
+            self.client.check_attachments(attachments)
+        if self.state is SocketState.CONNECTED:
+            self.link.send_outgoing(TextMessage(text, attachments))
+
+    @property
+    def volatile(self) -> VolatileSocket:
+        """``socket.volatile.emit(...)``: dropped if the client can't take it at once."""
+        return VolatileSocket(self)
+
+    @property
+    def broadcast(self) -> BroadcastOperator:
+        """Everybody in the namespace but this socket."""
+        return BroadcastOperator(self.namespace).except_(self.id)
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """The members of these rooms, without this socket."""
+        return self.broadcast.to(*rooms)
+
+    in_ = to
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """Everybody in the namespace but this socket and the members of these rooms."""
+        return self.broadcast.except_(*rooms)
+
+    # Rooms ----------------------------------------------------------------------------------------------------
+
+    def join(self, *rooms: str) -> None:
+        """Join rooms. Does nothing after the disconnection.
+
+        Raises LocalProtocolError for a room that is another socket's id: its members would read what is meant for
+        that socket alone.
+        """
+        if self.state is SocketState.DISCONNECTED:
+            return
+        joined = self._rooms
+        if joined is None:
+            joined = self._rooms = set()
+        for room in rooms:
+            if not isinstance(room, str):
+                raise LocalProtocolError(f"a room's name is a str, not {type(room).__name__}")
+            if room != self.id and room in self.namespace.sockets:
+                raise LocalProtocolError("a socket can't join the room of another socket's id")
+        new = [room for room in rooms if room != self.id and room not in joined]
+        joined.update(new)
+        if self.state is SocketState.CONNECTED:
+            self.namespace.adapter.join(self, new)
+
+    def leave(self, *rooms: str) -> None:
+        """Leave rooms. A socket is always in the room of its own id."""
+        joined = self._rooms
+        if joined is not None:
+            left = [room for room in rooms if room in joined]
+            joined.difference_update(left)
+            if self.state is SocketState.CONNECTED:
+                self.namespace.adapter.leave(self, left)
+
+    # Life -----------------------------------------------------------------------------------------------------
+
+    def disconnect(self, *, close: bool = False) -> None:
+        """Leave the namespace from our side. With ``close`` the whole connection ends, other namespaces included."""
+        self.client.disconnect(self, close=close)
+
+    def accept(self) -> bool:
+        """Let the client into the namespace. False if it went away meanwhile."""
+        return self.client.accept(self)
+
+    def refuse(self, message: str, data: object = None) -> None:
+        """Keep the client out: it receives CONNECT_ERROR."""
+        self.client.refuse(self, message, data)
+
+    # For the modules beside this one --------------------------------------------------------------------------
+
+    @property
+    def joined(self) -> Set[str]:
+        """The rooms without the socket's own."""
+        return self._rooms if self._rooms is not None else frozenset()
+
+    @property
+    def pending_acks(self) -> dict[int, PendingAck]:
+        if self._acks is None:
+            self._acks = {}
+        return self._acks
+
+    def end(self) -> None:
+        """The socket is over: out of its rooms, acknowledgements failed."""
+        self._snapshot = frozenset((self.id, *self.joined)) if self.connected else frozenset()
+        if self.connected:
+            self.namespace.remove(self)
+        self.state = SocketState.DISCONNECTED
+        self._rooms = None
+        if self._acks is not None:
+            acks, self._acks = self._acks, None
+            for pending in tuple(acks.values()):
+                pending.disconnected(self)
+
+    def release(self) -> None:
+        """The ``disconnecting`` handlers have been started."""
+        self._snapshot = None
+
+
+class VolatileSocket:
+    """``socket.volatile``."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+
+    def emit(self, name: str, *args: object) -> None:
+        """Send an event if the client can take it now; otherwise forget it."""
+        if self._socket.link.writable:
+            self._socket.emit(name, *args)
+        else:
+            check_event_name(name)

@@ -1,0 +1,73 @@
+"""Waiting without knowing the event loop: whoever drives an endpoint brings the waiters."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from typing import Any, Protocol
+
+from siocore.options import ServerOptions
+
+__all__ = ["READY", "Drainable", "Ready", "Sent", "Waiter", "WaiterMaker"]
+
+
+class Waiter(Protocol):
+    """Made by the driver for one wait."""
+
+    def wake(self) -> None:
+        """End the wait. May come before it starts; a second call does nothing."""
+
+    def wait(self) -> Awaitable[None]:
+        """Wait for wake()."""
+
+
+class Ready:
+    """An awaitable that has nothing to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+READY = Ready()
+
+
+class Drainable(Protocol):
+    """Something that buffers what is sent."""
+
+    drain_waiters: list[Waiter] | None
+
+    @property
+    def open(self) -> bool: ...
+
+    @property
+    def buffered(self) -> int: ...
+
+
+class WaiterMaker(Protocol):
+    """The endpoint, as whoever waits sees it."""
+
+    options: ServerOptions
+
+    def new_waiter(self) -> Waiter:
+        """Raises LocalProtocolError when nobody drives the endpoint."""
+
+
+class Sent:
+    """What ``emit`` and ``send`` return. Awaiting it waits until little is buffered: that is the backpressure."""
+
+    __slots__ = ("_maker", "_target")
+
+    def __init__(self, target: Drainable, maker: WaiterMaker) -> None:
+        self._target = target
+        self._maker = maker
+
+    def __await__(self) -> Generator[Any, None, None]:
+        target = self._target
+        while target.open and target.buffered > self._maker.options.limits.high_water:
+            waiter = self._maker.new_waiter()
+            if target.drain_waiters is None:
+                target.drain_waiters = []
+            target.drain_waiters.append(waiter)
+            yield from waiter.wait().__await__()
