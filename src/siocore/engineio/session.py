@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from siocore._speedups import decode_packet, decode_payload, encode_payload
+from siocore._speedups import decode_packet, decode_payload, encode_payload, message_frames
 from siocore.codec.message import BinaryMessage, ControlPacket, Outgoing, TextMessage
 from siocore.engineio import states
 from siocore.engineio.states import (
@@ -217,7 +217,7 @@ class Session:
                 text = data.encode()
             except UnicodeEncodeError:
                 raise LocalProtocolError("text with lone surrogates can't be sent") from None
-            self.send_outgoing(TextMessage(text, []))
+            self.send_text(text, [])
         elif isinstance(data, (bytes, bytearray, memoryview)):
             self.send_outgoing(BinaryMessage(bytes(data)))
         else:
@@ -239,6 +239,14 @@ class Session:
             self._slow_consumer()
             return
         self._queue(message)
+
+    def send_text(self, text: bytes, attachments: list[bytes]) -> None:
+        """Send a text message (UTF-8) and the binary messages that belong to it, to this client alone."""
+        channel = self._channel
+        if channel is None or self._base64 or channel.buffered > self._owner.options.limits.max_buffered:
+            self.send_outgoing(TextMessage(text, attachments))
+        else:
+            channel.write(message_frames(text, attachments))
 
     def close(self, reason: str = "forced close", detail: str = "", *, code: int = 1000) -> None:
         """Close the session from our side: what was sent before still leaves, then the client is told.

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from siocore._speedups import Packet, Reconstructor, decode_socket_packet, encode_packet
-from siocore.codec.message import TextMessage
 from siocore.errors import DecodeError
 from siocore.events import ConnectRequested, EventReceived, SocketDisconnected
 from siocore.inbox import Inbox
@@ -205,7 +204,7 @@ class Client:
 
     def _send(self, kind: int, namespace: str, data: object) -> None:
         text, attachments = encode_packet(kind, namespace, data, None)
-        self.link.send_outgoing(TextMessage(text, attachments))
+        self.link.send_text(text, attachments)
 
     def _violation(self, detail: str) -> None:
         self._drop_reconstruction()

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from siocore._speedups import encode_packet
-from siocore.codec.message import TextMessage
 from siocore.errors import LocalProtocolError
 from siocore.packets import SocketPacketType
 from siocore.request import Headers
@@ -161,7 +160,7 @@ class Socket:
         if attachments:
             client.check_attachments(attachments)
         if self.state is SocketState.CONNECTED:
-            self.link.send_outgoing(TextMessage(text, attachments))
+            self.link.send_text(text, attachments)
         return client.sent
 
     def send(self, *args: object) -> Sent:
@@ -188,7 +187,7 @@ class Socket:
         pending = SocketAck(self.client.hub, ack_id, timeout, self)
         if self.state is SocketState.CONNECTED:
             acks[ack_id] = pending
-            self.link.send_outgoing(TextMessage(text, attachments))
+            self.link.send_text(text, attachments)
         else:
             pending.disconnected(self)
         return pending
@@ -199,7 +198,7 @@ class Socket:
         if attachments:
             self.client.check_attachments(attachments)
         if self.state is SocketState.CONNECTED:
-            self.link.send_outgoing(TextMessage(text, attachments))
+            self.link.send_text(text, attachments)
 
     @property
     def volatile(self) -> VolatileSocket:

@@ -1,0 +1,45 @@
+"""A Sphinx directive, ``.. state-table:: TRANSPORT``, that shows a state table as it is in the code."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+
+from siocore.engineio import states
+
+
+class StateTable(Directive):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        table: dict[tuple[Enum, Enum], tuple[Enum, Enum]] = getattr(states, self.arguments[0])
+        rows = [("state", "input", "action", "next state")]
+        rows += [
+            (state.name, step.name, "–" if action.name == "NOTHING" else action.name, following.name)
+            for (state, step), (action, following) in table.items()
+        ]
+        return [_table(rows)]
+
+
+def _table(rows: list[tuple[str, ...]]) -> nodes.table:
+    group = nodes.tgroup(cols=len(rows[0]))
+    group += [nodes.colspec(colwidth=1) for _ in rows[0]]
+    head, body = nodes.thead(), nodes.tbody()
+    for index, row in enumerate(rows):
+        line = nodes.row()
+        for text in row:
+            line += nodes.entry("", nodes.paragraph(text=text))
+        (head if index == 0 else body).append(line)
+    group += [head, body]
+    table = nodes.table()
+    table += group
+    return table
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("state-table", StateTable)
+    return {"parallel_read_safe": True}
