@@ -364,12 +364,16 @@ class Session:
         if exchange is None or not self._outbox or self._state is SessionState.CLOSED:
             return
         self._parked = None
-        body = encode_payload([message.payload() for message in self._outbox])
-        self._outbox.clear()
+        leaving = self._outbox
+        if self._state is SessionState.CLOSING and len(leaving) > 1:
+            # CLOSE is for the next GET: JavaScript's client acts on it ahead of the messages in the same payload.
+            self._outbox = [leaving.pop()]
+        else:
+            self._outbox = []
         self._outbox_size = 0
-        exchange.respond(200, _TEXT, body)
+        exchange.respond(200, _TEXT, encode_payload([message.payload() for message in leaving]))
         self.wake_drain_waiters()
-        if self._state is SessionState.CLOSING:
+        if self._state is SessionState.CLOSING and not self._outbox:
             self._step(SessionInput.LINGER_OVER, "", "", 1000)
 
     # WebSocket ------------------------------------------------------------------------------------------------
