@@ -58,6 +58,8 @@ class SelectServer:
         data = self.unsent.pop(sock, b"") + connection.data_to_send()
         try:
             rest = data[sock.send(data) :] if data else b""
+            if connection.closing and not rest:
+                sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             rest = data
         except OSError:
@@ -66,13 +68,9 @@ class SelectServer:
         connection.unsent = len(rest)
         if rest:
             self.unsent[sock] = rest
-        elif connection.closed:
-            self.drop(sock, now)
-        elif connection.closing:
-            sock.shutdown(socket.SHUT_WR)
         elif data:
             connection.flushed(now=now)
-        if connection.aborted:
+        if connection.aborted or (connection.closed and not rest):
             self.drop(sock, now)
 
     def drop(self, sock, now):

@@ -8,11 +8,10 @@ Spec: the Engine.IO protocol, revision 4. The states are in states.py.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from siocore._speedups import decode_packet, decode_payload, encode_payload, message_frames
 from siocore.codec.message import BinaryMessage, ControlPacket, Outgoing, TextMessage
 from siocore.engineio import states
+from siocore.engineio.interfaces import Channel, Exchange, Headers, SessionOwner
 from siocore.engineio.states import (
     HeartbeatAction,
     HeartbeatInput,
@@ -27,12 +26,10 @@ from siocore.engineio.states import (
 from siocore.errors import DecodeError, LocalProtocolError
 from siocore.packets import EnginePacketType
 from siocore.request import Request
-from siocore.timers import Timer, TimerQueue
-from siocore.waiting import Sent, Waiter, WaiterMaker
+from siocore.timers import Timer
+from siocore.waiting import Sent, Waiter
 
-__all__ = ["Channel", "Exchange", "Session", "SessionOwner"]
-
-Headers = list[tuple[bytes, bytes]]
+__all__ = ["Session"]
 
 _TEXT: Headers = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
 _HTML: Headers = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
@@ -47,57 +44,6 @@ _PROBE_ANSWER = ControlPacket(b"3probe")
 _MESSAGE = EnginePacketType.MESSAGE.value
 _WEBSOCKET = TransportState.WEBSOCKET
 _WAITING = HeartbeatState.WAITING
-
-
-class Exchange(Protocol):
-    """An HTTP request that waits for its answer."""
-
-    @property
-    def request(self) -> Request: ...
-
-    def respond(self, status: int, headers: Headers, body: bytes = b"") -> None: ...
-
-
-class Channel(Protocol):
-    """An open WebSocket."""
-
-    #: Bytes that wait to be sent, here and in whoever writes to the network.
-    @property
-    def buffered(self) -> int: ...
-
-    #: Whether the network took all that was written before this turn.
-    @property
-    def writable(self) -> bool: ...
-
-    def write(self, frames: bytes) -> None: ...
-
-    def pause(self) -> None:
-        """Don't read for now."""
-
-    def resume(self) -> None: ...
-
-    def close_websocket(self, code: int, reason: str = "") -> None: ...
-
-
-class SessionOwner(WaiterMaker, Protocol):
-    """The endpoint, as sessions see it."""
-
-    timers: TimerQueue
-
-    @property
-    def now(self) -> float: ...
-
-    def session_message(self, session: Session, data: str | bytes, start: int) -> None:
-        """A message arrived: binary, or text from index ``start`` on (what is before it is the packet type)."""
-
-    def session_has_packets(self, session: Session) -> None:
-        """A polling session has packets for a GET that is parked: flush() it at the end of the turn."""
-
-    def session_closed(self, session: Session, reason: str, detail: str) -> None:
-        """The session is over for the application. Called once."""
-
-    def session_forgotten(self, session: Session) -> None:
-        """Nothing more can arrive for the session. Called once, after session_closed."""
 
 
 class _Timer:

@@ -1,0 +1,121 @@
+"""Each example does what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from peers.harness import serve
+from websockets.sync.client import ClientConnection, connect
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Client:
+    """A Socket.IO client over WebSocket, by hand."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.websocket = websocket
+        assert self.receive()[0] == "0"
+
+    def receive(self) -> str:
+        text = self.websocket.recv(timeout=10)
+        assert isinstance(text, str)
+        return text
+
+    def expect(self, start: str) -> Any:
+        text = self.receive()
+        assert text.startswith(start), text
+        return json.loads(text[len(start) :] or "null")
+
+
+def websocket(port: int, path: str = "/socket.io/") -> Any:
+    return connect(f"ws://127.0.0.1:{port}{path}?EIO=4&transport=websocket", compression=None)
+
+
+def test_chat_tells_everybody_and_acknowledges() -> None:
+    with serve("serve", "chat:io", folder=EXAMPLES) as server, websocket(server.port) as one, websocket(server.port) as two:
+        clients = [Client(one), Client(two)]
+        ids = []
+        for client in clients:
+            client.websocket.send("40")
+            ids.append(client.expect("40")["sid"])
+            assert client.expect("42") == ["welcome", {"id": ids[-1]}]
+        one.send('420["chat message","hello"]')
+        assert clients[0].expect("42") == ["chat message", ids[0], "hello"]
+        assert clients[0].expect("430") == ["delivered"]
+        assert clients[1].expect("42") == ["chat message", ids[0], "hello"]
+
+
+def test_auth_asyncio_lets_in_who_knows_the_token_and_collects_answers() -> None:
+    with serve("serve", "auth_asyncio:io", "--loop", "asyncio", folder=EXAMPLES) as server, websocket(server.port) as raw:
+        client = Client(raw)
+        raw.send('40/admin,{"token":"guess"}')
+        assert client.expect("44/admin,") == {"message": "not authorized", "data": {"retry": False}}
+        raw.send('40/admin,{"token":"s3cret"}')
+        client.expect("40/admin,")
+        raw.send("40")
+        client.expect("40")
+        raw.send('42/admin,1["count"]')
+        assert client.expect("43/admin,1") == [1]
+        raw.send('42/admin,2["ask everybody","tea?"]')
+        assert client.expect("420") == ["question", "tea?"]
+        raw.send('430["yes"]')
+        assert client.expect("43/admin,2") == [["yes"]]
+
+
+def test_engine_echo_sends_text_and_bytes_back() -> None:
+    with serve("serve", "engine_echo:engine", folder=EXAMPLES) as server:
+        with websocket(server.port, "/engine.io/") as raw:
+            client = Client(raw)
+            assert client.receive() == "4hello"
+            raw.send("4text")
+            assert client.receive() == "4text"
+            raw.send(b"\x00\xff")
+            assert raw.recv(timeout=10) == b"\x00\xff"
+        server.wait_for_line("closed: transport close")
+
+
+def test_embed_select_echoes_on_plain_sockets() -> None:
+    server = load("embed_select").SelectServer("127.0.0.1", 0)
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            server.turn()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with websocket(server.listener.getsockname()[1]) as raw:
+        client = Client(raw)
+        raw.send("40")
+        client.expect("40")
+        raw.send('427["echo",{"a":[1,2]}]')
+        assert client.expect("437") == [{"a": [1, 2]}]
+        stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    server.listener.close()
+    for sock in list(server.connections):
+        server.drop(sock, 0.0)
+    assert not server.protocol.sessions
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_is_short(path: Path) -> None:
+    limit = 100 if path.stem == "embed_select" else 60
+    assert len(path.read_text().splitlines()) <= limit

@@ -1,0 +1,60 @@
+"""Options and limits are checked once, when they are made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from siocore import Limits, ServerOptions
+from siocore.options import random_id
+
+
+@pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(Limits)])
+@pytest.mark.parametrize("value", [0, -1, "5", None, True])
+def test_a_limit_is_a_positive_number(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"Limits\.{name} must be a positive number"):
+        Limits(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout", "upgrade_timeout", "connect_timeout"])
+def test_a_duration_is_a_positive_number_of_seconds(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a positive number of seconds"):
+        ServerOptions(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_options_and_limits_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ServerOptions().path = "/x/"  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Limits().max_payload = 1  # type: ignore[misc]
+
+
+def test_a_path_gets_its_trailing_slash() -> None:
+    assert ServerOptions(path="/socket.io").path == "/socket.io/"
+
+
+@pytest.mark.parametrize("path", ["socket.io", "", "/a?b", "/a#b"])
+def test_a_path_that_cannot_be_requested_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="path must start with"):
+        ServerOptions(path=path)
+
+
+@pytest.mark.parametrize("transports", [(), ("carrier pigeon",), ("polling", "udp")])
+def test_unknown_transports_are_refused(transports: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="transports must be"):
+        ServerOptions(transports=transports)
+
+
+def test_origins_are_compared_in_lower_case_without_a_slash() -> None:
+    assert ServerOptions(cors_origins=("https://App.Example/",)).cors_origins == ("https://app.example",)
+    with pytest.raises(ValueError, match="not a list with"):
+        ServerOptions(cors_origins=("*",))
+
+
+def test_ids_have_20_characters_of_base64url_and_do_not_repeat() -> None:
+    ids = {random_id() for _ in range(100_000)}
+    assert len(ids) == 100_000
+    assert {len(each) for each in ids} == {20}
+    characters = {character for each in ids for character in each}
+    assert characters == set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")

@@ -1,0 +1,41 @@
+"""Requests: query parameters and headers as the protocol layers see them."""
+
+from __future__ import annotations
+
+from siocore import Request
+
+
+def request(target: str, headers: list[tuple[bytes, bytes]] | None = None, **more: object) -> Request:
+    return Request("GET", target, headers or [], **more)  # type: ignore[arg-type]
+
+
+def test_a_parameter_that_is_repeated_has_no_value() -> None:
+    repeated = request("/socket.io/?transport=polling&transport=websocket&EIO=4")
+    assert repeated.parameter("transport") is None
+    assert repeated.parameter("EIO") == "4"
+    assert repeated.parameter("sid") is None
+    assert repeated.query["transport"] == ["polling", "websocket"]
+
+
+def test_parameters_are_percent_decoded_and_bad_utf8_is_no_error() -> None:
+    assert request("/?a=%C3%A9&b=%FF&c=").query == {"a": ["é"], "b": ["\ufffd"], "c": [""]}
+
+
+def test_headers_are_case_insensitive_and_joined() -> None:
+    headers = request("/", [(b"x-one", b"1"), (b"X-One", b"2"), (b"bytes", b"\xff")]).headers
+    assert headers["X-ONE"] == "1, 2"
+    assert headers["bytes"] == "ÿ"
+    assert headers.get("missing") is None
+    assert dict(headers) == {"x-one": "1, 2", "bytes": "ÿ"}
+    assert headers.count(b"bytes") == 1
+
+
+def test_the_address_is_the_peers_without_its_port() -> None:
+    assert request("/", peer=("::1", 4711, 0, 0)).address == "::1"
+    assert request("/", peer="/run/app.sock").address == "/run/app.sock"
+    assert request("/").address is None
+    assert request("/", peer="").address is None
+
+
+def test_a_representation_does_not_show_the_query_where_the_sid_is() -> None:
+    assert "secret" not in repr(request("/socket.io/?sid=secret"))
