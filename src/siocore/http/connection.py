@@ -1,0 +1,352 @@
+"""The server side of HTTP/1.1 on one TCP connection (RFC 9110, RFC 9112): h11 with limits around it.
+
+h11 parses heads and chunks. It is handed exactly one head, and of a body never more than it can buffer, so what a peer
+can make it hold or scan is known here. Rules that h11 leaves open are closed here, always to the strict side, since a
+request that two parsers read differently is how requests are smuggled past a proxy.
+"""
+
+# Theory of operation
+# -------------------
+# Received bytes wait in one buffer until `next_event` is called. Each request gets an h11.Connection of its own, which
+# costs a microsecond, less than resetting one, and keeps an idle connection small. It only ever reads: answers are
+# encoded here, since all of them are known in full, and h11's client reads them back in the tests.
+#
+#   HEAD_WAIT → HEAD → BODY → ANSWERING → HEAD_WAIT        (BODY is skipped where the head announces no body)
+#
+# `respond` in ANSWERING starts the next cycle, or ends in CLOSED. `respond` in BODY always ends in CLOSED: the rest of
+# the body would have to be read to find the next request. A fault of the peer is answered at once and ends in CLOSED.
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import h11
+
+from siocore.errors import LocalProtocolError
+from siocore.http.events import BodyReceived, HttpState, RequestReceived
+from siocore.http.handshake import comma_tokens
+from siocore.options import Limits
+from siocore.request import Request
+
+__all__ = ["HttpConnection"]
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_FOLDED = re.compile(rb"\n[ \t]")
+_HEADER_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110, section 5.5: no control characters but the tab.
+_HEADER_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+# What decides about framing, and about what becomes of the connection.
+_DECISIVE = frozenset(
+    (b"connection", b"content-encoding", b"content-length", b"expect", b"transfer-encoding", b"upgrade")
+)
+_OUR_HEADERS = {b"content-length", b"transfer-encoding", b"connection"}
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+class HttpConnection:
+    """Bytes in, :class:`RequestReceived` and :class:`BodyReceived` out; answers in, bytes out.
+
+    A peer can't make any method raise. After ``receive_data``, ``receive_eof`` and ``respond``, call ``next_event``
+    until it returns ``None``, then send ``output`` and look at ``closing`` and ``state``.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_left",
+        "_chunks",
+        "_continue",
+        "_eof",
+        "_event",
+        "_h11",
+        "_input",
+        "_keep_alive",
+        "_limits",
+        "_peer",
+        "_request",
+        "_searched",
+        "_secure",
+        "_upgrade",
+        "closing",
+        "output",
+        "state",
+    )
+
+    def __init__(self, limits: Limits, *, peer: object = None, secure: bool = False) -> None:
+        self._limits = limits
+        self._peer = peer
+        self._secure = secure
+        #: What is to be sent, in order; the owner takes and clears it.
+        self.output: list[bytes] = []
+        #: No further request will be read: half-close once the output is sent.
+        self.closing = False
+        self.state = HttpState.HEAD_WAIT
+        self._eof = False
+        self._input = bytearray()
+        # How much of the input is known not to contain the end of a head.
+        self._searched = 0
+        self._event: BodyReceived | None = None
+        # The parser of a chunked body that is being received.
+        self._h11: h11.Connection | None = None
+        self._request: Request | None = None
+        self._upgrade = False
+        self._keep_alive = True
+        self._continue = False
+        self._body = bytearray()
+        # Bytes that are missing of a body with Content-Length.
+        self._body_left = 0
+        self._chunks = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether as much pipelined input waits as is kept for a request that is still to be answered."""
+        return self.state is HttpState.ANSWERING and len(self._input) >= self._limits.max_head
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer. Behind an unanswered request they are kept: at most ``max_head`` and this read."""
+        if not data or self._eof or self.state is HttpState.CLOSED or self.state is HttpState.SWITCHED:
+            return
+        self._input += data
+        if self.state is HttpState.HEAD_WAIT:
+            self.state = HttpState.HEAD
+
+    def receive_eof(self) -> None:
+        """The peer sends nothing more. Complete requests are still reported and can be answered."""
+        self._eof = True
+
+    def next_event(self) -> RequestReceived | BodyReceived | None:
+        """The next thing that happened, or ``None`` if more input, or our answer, has to come first."""
+        event: RequestReceived | BodyReceived | None = self._event
+        if event is not None:
+            self._event = None
+            return event
+        try:
+            if self.state is HttpState.HEAD:
+                event = self._read_head()
+            elif self.state is HttpState.BODY:
+                event = self._read_body()
+        except _Refused as refused:
+            self._refuse(refused.status)
+        except h11.RemoteProtocolError as exc:
+            self._refuse(exc.error_status_hint)
+        if event is not None:
+            return event
+        if self._eof and self.state in (HttpState.HEAD_WAIT, HttpState.HEAD, HttpState.BODY):
+            self._close()
+        return None
+
+    def respond(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"", *, close: bool = False
+    ) -> None:
+        """Answer the request that was reported. Call ``next_event`` again afterwards: another may be waiting.
+
+        ``Content-Length`` and ``Connection`` are added. ``HEAD`` gets the head alone. With ``close``, or before the
+        body of the request is complete, the connection is closed behind the answer.
+
+        Raises :exc:`LocalProtocolError` if no request waits for an answer, or if this is not a correct answer.
+        """
+        if self._request is None:
+            raise LocalProtocolError("no request waits for an answer")
+        bodyless = status == 204 or status == 304
+        if not 200 <= status <= 599 or status == 205:
+            raise LocalProtocolError(f"status {status} can't be an answer")
+        if bodyless and body:
+            raise LocalProtocolError(f"an answer with status {status} has no body")
+        lines = _header_lines(headers)
+        half_closed = self._eof and not self._input
+        last = close or half_closed or not self._keep_alive or self.state is HttpState.BODY
+        head = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, *lines]
+        if not bodyless:
+            head.append(b"Content-Length: %d\r\n" % len(body))
+        head.append(b"Connection: close\r\n\r\n" if last else b"\r\n")
+        self.output.append(b"".join(head))
+        if body and self._request.method != "HEAD":
+            self.output.append(body)
+        if last:
+            self._close()
+        else:
+            self._end_request()
+            self.state = HttpState.HEAD if self._input else HttpState.HEAD_WAIT
+
+    def switch_protocols(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Accept the upgrade: queue the 101 and return the bytes that came behind the head of the request.
+
+        Raises :exc:`LocalProtocolError` if no request waits for it, or if a header can't be sent.
+        """
+        if not self._upgrade or self.state is not HttpState.ANSWERING:
+            raise LocalProtocolError("no request asks for an upgrade")
+        self.output.append(b"".join([_SWITCHING, *_header_lines(headers), b"\r\n"]))
+        rest = bytes(self._input)
+        self._end_request()
+        self._input.clear()
+        self.state = HttpState.SWITCHED
+        return rest
+
+    def timed_out(self) -> None:
+        """The owner's deadline for a head or body has passed. Late and spurious calls are harmless."""
+        if self.state is HttpState.HEAD or self.state is HttpState.BODY:
+            self._refuse(408)
+        elif self.state is HttpState.HEAD_WAIT:
+            self._close()
+
+    def _read_head(self) -> RequestReceived | None:
+        limits = self._limits
+        # A TLS client on a plain port is told at its first byte. No request line starts with a space or control.
+        if self._input[0] <= 0x20:
+            raise _Refused(400)
+        match = _HEAD_END.search(self._input, max(0, self._searched - 2))
+        if match is None:
+            self._searched = len(self._input)
+            if len(self._input) >= limits.max_head:
+                raise _Refused(431)
+            return None
+        end = match.end()
+        if end > limits.max_head:
+            raise _Refused(431)
+        head = bytes(self._input[:end])
+        del self._input[:end]
+        self._searched = 0
+        if head.count(b"\n") - 2 > limits.max_headers:
+            raise _Refused(431)
+        # Bare line feeds and folded lines are read differently by different servers (RFC 9112, sections 2.2 and 5.2).
+        if head.count(b"\r\n") != head.count(b"\n") or _FOLDED.search(head):
+            raise _Refused(400)
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_head)
+        parser.receive_data(head)
+        event = parser.next_event()
+        if not isinstance(event, h11.Request):
+            raise _Refused(400)
+        return self._accept_head(event, parser)
+
+    def _accept_head(self, head: h11.Request, parser: h11.Connection) -> RequestReceived:
+        """Judge what h11 has let through, and find out about the body."""
+        target = head.target.decode("ascii")
+        if not target.startswith("/") or head.method == b"CONNECT":
+            raise _Refused(400)
+        old = head.http_version == b"1.0"
+        if not old and head.http_version != b"1.1":
+            raise _Refused(505)
+        headers = [(name.lower(), value) for name, value in head.headers.raw_items()]
+        decisive = [header for header in headers if header[0] in _DECISIVE]
+        length = [value for name, value in decisive if name == b"content-length"]
+        chunked = any(name == b"transfer-encoding" for name, _ in decisive)
+        # "A server MAY reject a request that contains both Content-Length and Transfer-Encoding", and a client of
+        # HTTP/1.0 that sends Transfer-Encoding has faulty framing (RFC 9112, section 6.1).
+        if chunked and (length or old):
+            raise _Refused(400)
+        self._body_left = int(length[0]) if length else 0
+        if self._body_left > self._limits.max_payload:
+            raise _Refused(413)
+        connection = comma_tokens(decisive, b"connection")
+        has_body = chunked or self._body_left > 0
+        if has_body:
+            if not {b"identity"}.issuperset(comma_tokens(decisive, b"content-encoding")):
+                raise _Refused(415)
+            self._continue = not old and b"100-continue" in comma_tokens(decisive, b"expect")
+        upgrade = b"upgrade" in connection and b"websocket" in comma_tokens(decisive, b"upgrade")
+        if upgrade and (old or has_body):
+            raise _Refused(400)
+        self._upgrade = upgrade
+        self._keep_alive = not old and b"close" not in connection
+        request = Request(head.method.decode("ascii"), target, headers, peer=self._peer, secure=self._secure)
+        self._request = request
+        if has_body:
+            self.state = HttpState.BODY
+            self._h11 = parser if chunked else None
+        else:
+            self.state = HttpState.ANSWERING
+            self._event = BodyReceived(b"")
+        return RequestReceived(request, upgrade)
+
+    def _read_body(self) -> BodyReceived | None:
+        # Asked for whether the body is on its way already or not, so that the answer does not depend on the segments.
+        if self._continue:
+            self._continue = False
+            self.output.append(_CONTINUE)
+        if self._h11 is not None:
+            complete = self._read_chunks(self._h11)
+        else:
+            piece = self._take(self._body_left)
+            self._body_left -= len(piece)
+            self._body += piece
+            complete = self._body_left == 0
+        if not complete:
+            return None
+        body = bytes(self._body)
+        self._body = bytearray()
+        self._h11 = None
+        self.state = HttpState.ANSWERING
+        return BodyReceived(body)
+
+    def _read_chunks(self, parser: h11.Connection) -> bool:
+        limits = self._limits
+        while True:
+            event = parser.next_event()
+            if isinstance(event, h11.Data):
+                self._body += event.data
+                if len(self._body) > limits.max_payload:
+                    raise _Refused(413)
+                # Ends are counted: h11 drops the mark of a chunk's start if the read ends behind its size line.
+                self._chunks += event.chunk_end
+                if self._chunks > limits.max_chunks:
+                    raise _Refused(400)
+            elif isinstance(event, h11.EndOfMessage):
+                # Trailers are dropped. What h11 has beyond them belongs to the next request.
+                self._input[:0] = parser.trailing_data[0]
+                return True
+            else:
+                # It waits for the rest of a chunk's size line or of the trailers, which have the bound of a head.
+                room = limits.max_head - len(parser.trailing_data[0])
+                if room <= 0:
+                    raise _Refused(400)
+                piece = self._take(room)
+                if not piece:
+                    return False
+                parser.receive_data(piece)
+
+    def _take(self, size: int) -> bytes:
+        piece = bytes(self._input[:size])
+        del self._input[:size]
+        return piece
+
+    def _refuse(self, status: int) -> None:
+        """Answer a fault of the peer, and close."""
+        self.output.append(_STATUS_LINES[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        self._close()
+
+    def _close(self) -> None:
+        self._end_request()
+        self._input.clear()
+        self.closing = True
+        self.state = HttpState.CLOSED
+
+    def _end_request(self) -> None:
+        self._event = None
+        self._h11 = None
+        self._request = None
+        self._upgrade = False
+        self._continue = False
+        self._chunks = 0
+        self._body = bytearray()
+
+
+class _Refused(Exception):
+    """The peer's fault, to be answered with this status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+def _header_lines(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    lines = []
+    for name, value in headers:
+        if _HEADER_NAME.fullmatch(name) is None or name.lower() in _OUR_HEADERS:
+            raise LocalProtocolError(f"header name {name!r} can't be sent")
+        if _HEADER_VALUE.fullmatch(value) is None:
+            raise LocalProtocolError(f"the value of header {name!r} has characters that can't be sent")
+        lines.append(b"%s: %s\r\n" % (name, value))
+    return lines

@@ -1,0 +1,46 @@
+"""What an HTTP connection reports, and the states it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from siocore.request import Request
+
+__all__ = ["BodyReceived", "HttpState", "RequestReceived"]
+
+
+class HttpState(Enum):
+    """Whose turn it is, and for what. The owner arms its deadlines by it."""
+
+    #: No byte of a request is here: ``Limits.keep_alive_timeout`` (``head_timeout`` on a new connection).
+    HEAD_WAIT = auto()
+    #: A part of a head is here: ``Limits.head_timeout``.
+    HEAD = auto()
+    #: The head was reported, the body is not complete: ``Limits.body_timeout``.
+    BODY = auto()
+    #: The whole request is here and our answer is due.
+    ANSWERING = auto()
+    #: The connection speaks another protocol now; this object has done its work.
+    SWITCHED = auto()
+    #: Nothing more is read.
+    CLOSED = auto()
+
+
+@dataclass(slots=True)
+class RequestReceived:
+    """The head of a request is complete.
+
+    ``upgrade`` says that it asks for the WebSocket protocol; such a request has no body, and can be answered with
+    ``switch_protocols`` at once.
+    """
+
+    request: Request
+    upgrade: bool
+
+
+@dataclass(slots=True)
+class BodyReceived:
+    """The body of the request reported before is complete; ``b""`` if it has none."""
+
+    body: bytes
