@@ -1,0 +1,1 @@
+"""Benchmarks: codecs (pytest-benchmark) and the load bench (``python -m bench``). See README.md in this folder."""
