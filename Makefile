@@ -1,0 +1,109 @@
+# Everything that a checkout needs to run, be tested and be measured. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# What the compiled modules and the metadata are made of: a change here installs anew.
+SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
+	$(wildcard src/siocore/codec/*.py src/siocore/_speedups/*.pyx src/siocore/_speedups/*.pxd)
+
+say = @printf '== %s\n'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench bench-quick lint docs clean peers bench-peers chromium
+
+help:
+	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
+	@echo 'make test         set everything up and run the tests (ARGS="-k name" goes to pytest)'
+	@echo 'make lint         ruff and mypy'
+	@echo 'make bench        measure codecs and servers; writes bench/results/'
+	@echo 'make bench-quick  the same in a few minutes, with rougher figures'
+	@echo 'make docs         build the documentation into docs/_build/html'
+	@echo 'make clean        remove what was built (not $(VENV) and node_modules)'
+	@echo 'PYTHON=python3.13 make ...   uses that Python for $(VENV)'
+
+demo: $(VENV)/siocore.installed
+	$(say) 'starting the demo; Ctrl-C stops it'
+	@exec $(BIN)/siocore demo $(ARGS)
+
+test: $(VENV)/siocore.dev peers chromium
+	$(say) 'running the tests'
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/siocore.dev
+	$(say) 'ruff check'
+	@$(BIN)/ruff check .
+	$(say) 'ruff format --check'
+	@$(BIN)/ruff format --check .
+	$(say) 'mypy'
+	@$(BIN)/mypy
+
+bench: $(VENV)/siocore.dev bench-peers
+	$(say) 'measuring (this takes a while)'
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(VENV)/siocore.dev bench-peers
+	$(say) 'measuring, quickly'
+	@$(BIN)/python -m bench --quick $(ARGS)
+
+docs: $(VENV)/siocore.dev
+	$(say) 'building the documentation'
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(say) 'written: docs/_build/html/index.html'
+
+clean:
+	rm -rf build dist docs/_build test-artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf src/*.egg-info src/siocore/_client .venv*/siocore.installed .venv*/siocore.dev
+	rm -f src/siocore/_speedups/*.so src/siocore/_speedups/*.c
+	find . -name __pycache__ -type d -not -path './.venv*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo 'error: $(PYTHON) was not found; say PYTHON=/path/to/python3.11 make ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: siocore needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1); say PYTHON=python3.12 make ..." >&2; exit 1; }
+	$(say) 'making the virtual environment $(VENV)'
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo 'error: $(PYTHON) could not make a virtual environment (on Debian: apt-get install python3-venv)' >&2; exit 1; }
+
+$(VENV)/siocore.installed: $(SOURCES) | $(BIN)/python
+	$(say) 'installing siocore into $(VENV): dependencies, compiled modules, browser bundle (about a minute)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python build_client.py || true
+	@$(BIN)/siocore --version
+	@touch $@
+
+$(VENV)/siocore.dev: $(SOURCES) | $(BIN)/python
+	$(say) 'installing siocore and its development tools into $(VENV) (a minute or two)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python build_client.py || true
+	@$(BIN)/siocore --version
+	@touch $@ $(VENV)/siocore.installed
+
+# npm_ci(folder, what it is for): install what the folder's lock file names, once; without npm, say what is skipped.
+define npm_ci
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		echo '== skipped: $(2) (node or npm was not found)'; \
+	elif ! [ $(1)/node_modules/.package-lock.json -nt $(1)/package-lock.json ]; then \
+		echo '== installing JavaScript packages into $(1)/node_modules, for $(2)'; \
+		(cd $(1) && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.package-lock.json) \
+			|| echo '== skipped: $(2) (npm ci failed)'; \
+	fi
+endef
+
+peers:
+	$(call npm_ci,tests/peers,tests with the JavaScript clients)
+
+bench-peers:
+	$(call npm_ci,bench,benchmarks of Node.js)
+
+chromium:
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \
+	elif [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo '== skipped: browser test (chromium is missing, and only root can install it: apt-get install chromium)'; \
+	else \
+		echo '== installing chromium for the browser test (apt-get)'; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-liberation; } >/dev/null \
+			|| echo '== skipped: browser test (apt-get could not install chromium)'; \
+	fi
