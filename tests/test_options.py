@@ -58,3 +58,9 @@ def test_ids_have_20_characters_of_base64url_and_do_not_repeat() -> None:
     assert {len(each) for each in ids} == {20}
     characters = {character for each in ids for character in each}
     assert characters == set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_what_is_counted_is_an_int_and_what_is_waited_for_may_be_a_fraction() -> None:
+    with pytest.raises(ValueError, match=r"Limits\.max_payload counts"):
+        Limits(max_payload=1e6)  # type: ignore[arg-type]
+    assert Limits(head_timeout=1).head_timeout == 1

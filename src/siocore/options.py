@@ -72,6 +72,8 @@ class Limits:
             value = getattr(self, each.name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
                 raise ValueError(f"Limits.{each.name} must be a positive number, not {value!r}")
+            if each.type == "int" and not isinstance(value, int):
+                raise ValueError(f"Limits.{each.name} counts, so it must be an int, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,6 +154,8 @@ class Connection:
     def data_to_send(self) -> bytes:
         """All that is to be sent now, ``b""`` if nothing. The caller must send it, in order."""
         output = self._output
+        if self._websocket is not None and self._websocket.output:
+            self._take_websocket_output(self._websocket)
         if not output:
             return b""
         data = output[0] if len(output) == 1 else b"".join(output)
@@ -167,6 +169,8 @@ class Connection:
     def flushed(self, *, now: float) -> None:
         """The network has accepted what it had refused: ``unsent`` is 0 again."""
         self._owner.now = now
+        if self._websocket is not None and self._websocket.output:
+            self._touch()
         if self.session is not None:
             self.session.wake_drain_waiters()
 
@@ -295,6 +299,8 @@ class Connection:
             if event is None:
                 break
             if isinstance(event, RequestReceived):
+                # Of the wait for this request. It may be over and the next one begin within this read.
+                self._cancel_timer()
                 self._request = event.request
                 self._answered_poll = None
                 self._owner.request_received(self, event.request, upgrade=event.upgrade)
@@ -364,7 +370,11 @@ class Connection:
                 break
             session.websocket_message(self, message)
         if websocket.output:
-            self._take_websocket_output(websocket)
+            if websocket.close_sent:
+                self._take_websocket_output(websocket)
+            else:
+                # Pongs. They are taken when they can leave: until then only the latest of them is kept.
+                self._touch()
         if websocket.close_received or websocket.failed:
             if websocket.failed:
                 self._websocket_gone("transport error", f"WebSocket failed with close code {websocket.close_code}")
@@ -415,8 +425,11 @@ class Connection:
         elif kind == _Timer.KEEP_ALIVE:
             self._close()
         elif kind == _Timer.FRAME:
-            self._websocket_gone("transport error", "a WebSocket message was not completed in time")
+            # The session would close with 1000.
+            session = self.session
             self.close_websocket(1008, "message not completed in time")
+            if session is not None:
+                session.websocket_lost(self, "transport error", "a WebSocket message was not completed in time")
         elif self._http is not None:
             session, self._post_session = self._post_session, None
             self._http.timed_out()

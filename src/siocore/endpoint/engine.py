@@ -95,7 +95,8 @@ class EngineServerProtocol:
 
     def take_ready(self) -> list[Connection]:
         """The connections whose output or flags have changed since the last call."""
-        if self._to_flush:
+        # An answer can make room for a request that waited behind it, and this for more to flush.
+        while self._to_flush:
             sessions, self._to_flush = self._to_flush, []
             for session in sessions:
                 session.flush()

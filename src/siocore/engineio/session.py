@@ -493,6 +493,8 @@ class Session:
         self._cancel_upgrade_timers()
         self._release_poll()
         self._channel = channel
+        if self.paused:
+            channel.pause()
         for message in self._outbox:
             channel.write(message.base64_frames() if self._base64 else message.frames())
         self._outbox.clear()
