@@ -72,6 +72,7 @@ $(VENV)/siocore.installed: $(SOURCES) | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@$(BIN)/python build_client.py || true
 	@$(BIN)/siocore --version
+	@$(BIN)/python -c 'import siocore; siocore.IMPLEMENTATION == "cython" or print("== note: pure Python is in use, which is slower (is there a C compiler?)")'
 	@touch $@
 
 $(VENV)/siocore.dev: $(SOURCES) | $(BIN)/python
@@ -79,6 +80,7 @@ $(VENV)/siocore.dev: $(SOURCES) | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@$(BIN)/python build_client.py || true
 	@$(BIN)/siocore --version
+	@$(BIN)/python -c 'import siocore; siocore.IMPLEMENTATION == "cython" or print("== note: pure Python is in use, which is slower (is there a C compiler?)")'
 	@touch $@ $(VENV)/siocore.installed
 
 # npm_ci(folder, what it is for): install what the folder's lock file names, once; without npm, say what is skipped.

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -41,17 +42,29 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    optional = not enabled("SIOCORE_REQUIRE_EXTENSIONS")
     # The unmasking loop is vectorised from -O3 on; some Pythons are configured with -O2.
     flags = ["-O3"] if os.name == "posix" else []
-    modules = [
-        Extension(name, [source], optional=optional, extra_compile_args=flags) for name, source in SOURCES.items()
-    ]
+    modules = [Extension(name, [source], extra_compile_args=flags) for name, source in SOURCES.items()]
     # The C files stay out of the source tree, and so out of the sdist: they are made anew by every build.
     compiled: list[Extension] = cythonize(  # type: ignore[no-untyped-call]
         modules, build_dir="build/cython", include_path=["src"]
     )
     return compiled
+
+
+class BuildAllOrNone(build_ext):
+    """Without ``SIOCORE_REQUIRE_EXTENSIONS``, what keeps one module from being compiled leaves the package pure."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as exc:
+            if enabled("SIOCORE_REQUIRE_EXTENSIONS"):
+                raise
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            self.extensions.clear()
+            print(f"warning: siocore is built without its compiled modules ({exc})", file=sys.stderr, flush=True)
 
 
 class BuildWithBundle(build_py):
@@ -66,4 +79,7 @@ class SdistWithBundle(sdist):
         super().run()
 
 
-setup(ext_modules=extensions(), cmdclass={"build_py": BuildWithBundle, "sdist": SdistWithBundle})
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildAllOrNone, "build_py": BuildWithBundle, "sdist": SdistWithBundle},
+)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
@@ -234,8 +235,9 @@ def copied_package(tmp_path: Path) -> Path:
 
 
 def compiled_files(package: Path, name: str = "*") -> list[Path]:
-    folder = package / "siocore" / "_speedups"
-    return [*folder.glob(f"{name}.*.so"), *folder.glob(f"{name}.*.pyd")]
+    # Of this interpreter: another one may have built into the same checkout.
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    return list((package / "siocore" / "_speedups").glob(f"{name}{suffix}"))
 
 
 def test_pure_python_is_used_where_nothing_was_built(copied_package: Path) -> None:

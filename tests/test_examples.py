@@ -10,8 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from peers.harness import serve
 from websockets.sync.client import ClientConnection, connect
+
+from peers.harness import serve
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -48,7 +49,11 @@ def websocket(port: int, path: str = "/socket.io/") -> Any:
 
 
 def test_chat_tells_everybody_and_acknowledges() -> None:
-    with serve("serve", "chat:io", folder=EXAMPLES) as server, websocket(server.port) as one, websocket(server.port) as two:
+    with (
+        serve("serve", "chat:io", folder=EXAMPLES) as server,
+        websocket(server.port) as one,
+        websocket(server.port) as two,
+    ):
         clients = [Client(one), Client(two)]
         ids = []
         for client in clients:
@@ -62,7 +67,10 @@ def test_chat_tells_everybody_and_acknowledges() -> None:
 
 
 def test_auth_asyncio_lets_in_who_knows_the_token_and_collects_answers() -> None:
-    with serve("serve", "auth_asyncio:io", "--loop", "asyncio", folder=EXAMPLES) as server, websocket(server.port) as raw:
+    with (
+        serve("serve", "auth_asyncio:io", "--loop", "asyncio", folder=EXAMPLES) as server,
+        websocket(server.port) as raw,
+    ):
         client = Client(raw)
         raw.send('40/admin,{"token":"guess"}')
         assert client.expect("44/admin,") == {"message": "not authorized", "data": {"retry": False}}

@@ -1,0 +1,117 @@
+"""The command ``siocore``: serve an application, run the demo, say which version this is.
+
+Exit codes: 0 after a stop by signal, 2 for a command that can't be understood, 1 for anything else that fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import sys
+from collections.abc import Sequence
+
+from siocore._speedups import IMPLEMENTATION
+from siocore._version import __version__
+from siocore.cli.load import LoadError, load_application
+from siocore.cli.run import LOOPS, Settings, StartError, run
+
+__all__ = ["main"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments`` (default: those of the process); returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _serve(options)
+    except (LoadError, StartError) as exc:
+        print(f"siocore: error: {exc}", file=sys.stderr)
+        return exc.exit_code
+
+
+def _serve(options: argparse.Namespace) -> int:
+    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        unix_path=options.unix,
+        loop=options.loop,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+        grace=options.grace,
+    )
+    if options.command == "demo":
+        from siocore.demo import make_demo
+
+        return run(make_demo(), settings)
+    return run(load_application(options.application), settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    version = f"siocore {__version__} ({IMPLEMENTATION}, {python})"
+    parser = argparse.ArgumentParser(prog="siocore", description="Socket.IO and Engine.IO servers for Python.")
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve an application",
+        description="Serve a siocore.Server or siocore.EngineServer until SIGINT or SIGTERM. The first signal stops "
+        "gracefully: no new clients, the others are told and their output is sent. A second one stops at once.",
+        epilog="example: siocore serve chat:io --port 3000",
+    )
+    serve.add_argument("application", metavar="MODULE:ATTRIBUTE", help="where it is, for example chat:io")
+    where = serve.add_argument_group("where to listen")
+    _add_address(where)
+    where.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead of host and port")
+    tls = serve.add_argument_group("TLS")
+    tls.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM); turns TLS on")
+    tls.add_argument("--tls-key", metavar="FILE", help="private key (PEM), if it is not in the certificate's file")
+    _add_common(serve)
+
+    demo = commands.add_parser(
+        "demo",
+        help="run the demo: a chat page with rooms and images",
+        description="Serve a chat page with rooms and images, and print a line for every join and leave.",
+    )
+    _add_address(demo)
+    _add_common(demo)
+    demo.set_defaults(unix=None, tls_cert=None, tls_key=None)
+    return parser
+
+
+def _add_address(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=3000, help="port; 0 for a free one (default: %(default)s)")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--loop", choices=LOOPS, default="trio", help="event loop (default: %(default)s)")
+    parser.add_argument(
+        "--grace",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long a graceful stop may take (default: %(default)g)",
+    )
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="default: %(default)s")
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number

@@ -1,0 +1,155 @@
+"""Run an application on one of the event loops until a signal stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import trio
+
+import siocore.asyncio
+import siocore.trio
+from siocore import EngineServer, Server
+from siocore._speedups import IMPLEMENTATION
+from siocore._version import __version__
+
+__all__ = ["LOOPS", "Settings", "StartError", "run"]
+
+LOOPS = ("trio", "asyncio", "uvloop")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StartError(Exception):
+    """The server can't be started; the message says why."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where and how to serve. ``grace`` is in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 3000
+    unix_path: str | None = None
+    loop: str = "trio"
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    grace: float = 5.0
+
+
+def run(application: Server | EngineServer, settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code. Raises :exc:`StartError` where it can't listen."""
+    arguments: dict[str, Any] = {"ssl_context": _ssl_context(settings), "grace": settings.grace}
+    if settings.unix_path is not None:
+        arguments["unix_path"] = settings.unix_path
+    else:
+        arguments |= {"host": settings.host, "port": settings.port}
+    announce = partial(_announce, settings=settings)
+    if settings.loop == "trio":
+        refused = trio.run(_on_trio, partial(siocore.trio.serve, application, **arguments), announce)
+    else:
+        with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
+            refused = runner.run(_on_asyncio(partial(siocore.asyncio.serve, application, **arguments), announce))
+    if refused is not None:
+        raise StartError(refused.strerror or str(refused))
+    return 0
+
+
+async def _on_trio(serve: Callable[..., Any], announce: Callable[[list[Any]], None]) -> OSError | None:
+    with trio.open_signal_receiver(*SIGNALS) as signals:
+        async with trio.open_nursery() as nursery:
+            try:
+                addresses = await nursery.start(serve)
+            except OSError as exc:
+                # Returned, because a nursery would wrap what is raised in an exception group.
+                return exc
+            announce(addresses)
+            await anext(signals)
+            _next_signal_kills()
+            nursery.cancel_scope.cancel()
+    return None
+
+
+async def _on_asyncio(serve: Callable[..., Any], announce: Callable[[list[Any]], None]) -> OSError | None:
+    loop = asyncio.get_running_loop()
+    listening = False
+
+    def started(addresses: list[Any]) -> None:
+        nonlocal listening
+        listening = True
+        announce(addresses)
+
+    serving = asyncio.ensure_future(serve(started=started))
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        _next_signal_kills()
+        serving.cancel()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+    except OSError as exc:
+        if listening:
+            raise
+        return exc
+    return None
+
+
+def _next_signal_kills() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name != "uvloop":
+        return None
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        raise StartError("uvloop is not installed; pip install 'siocore[uvloop]' does it") from None
+    return uvloop.new_event_loop
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        if settings.tls_key is not None:
+            raise StartError("--tls-key needs --tls-cert", exit_code=2)
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as exc:
+        files = " and ".join(file for file in (settings.tls_cert, settings.tls_key) if file is not None)
+        raise StartError(f"can't use {files} for TLS: {exc.strerror or exc}") from None
+    return context
+
+
+def _announce(addresses: list[Any], *, settings: Settings) -> None:
+    print(f"siocore {__version__} ({IMPLEMENTATION}) on {settings.loop}; Ctrl-C stops it", flush=True)
+    for address in addresses:
+        print(f"listening on {_url(address, secure=settings.tls_cert is not None)}", flush=True)
+
+
+def _url(address: Any, *, secure: bool) -> str:
+    if not isinstance(address, tuple):
+        return f"unix:{address}"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{'https' if secure else 'http'}://{host}:{address[1]}"

@@ -1,0 +1,126 @@
+"""Every example in README.md runs and does what it says."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from peers.harness import LOOPS, serve
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BLOCK = re.compile(r"(?:<!-- test: (?P<name>[^>]+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
+EXAMPLES = {block["name"]: block["code"] for block in BLOCK.finditer(README.read_text(encoding="utf-8"))}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the README's files, saved under the names that it gives them."""
+    for name, code in EXAMPLES.items():
+        if name.endswith(".py"):
+            (tmp_path / name).write_text(code, encoding="utf-8")
+    return tmp_path
+
+
+@contextmanager
+def client(url: str, path: str = "/socket.io/") -> Iterator[ClientConnection]:
+    target = f"{url.replace('http', 'ws', 1)}{path}?EIO=4&transport=websocket"
+    with connect(target, proxy=None, compression=None, open_timeout=10) as opened:
+        assert str(opened.recv(timeout=10)).startswith('0{"sid":"')
+        yield opened
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def chat_works(url: str) -> None:
+    with client(url) as ada:
+        ada.send('40{"name":"Ada"}')
+        assert str(ada.recv(timeout=10)).startswith('40{"sid":"')
+        ada.send('421["chat message","hello"]')
+        assert ada.recv(timeout=10) == '42["chat message","Ada","hello"]'
+        assert ada.recv(timeout=10) == '431["delivered"]'
+    with client(url) as nobody:
+        nobody.send("40")
+        assert nobody.recv(timeout=10) == '44{"message":"a name is needed","data":{"retry":false}}'
+
+
+def test_every_python_example_says_how_it_is_tested() -> None:
+    assert set(EXAMPLES) == {"chat.py", "serve with trio", "serve with asyncio", "echo.py", "embedded.py"}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_chat_server_is_served_by_the_command(loop: str, folder: Path) -> None:
+    with serve("serve", "chat:io", "--loop", loop, folder=folder) as server:
+        chat_works(server.url)
+
+
+@pytest.mark.parametrize("name", ["serve with trio", "serve with asyncio"])
+def test_the_chat_server_is_served_from_python(name: str, folder: Path) -> None:
+    port = free_port()
+    script = EXAMPLES[name].replace("3000", str(port))
+    process = subprocess.Popen([sys.executable, "-W", "error", "-c", script], cwd=folder, stderr=subprocess.PIPE)
+    try:
+        wait_until_listening(port, process)
+        chat_works(f"http://127.0.0.1:{port}")
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert b"KeyboardInterrupt" in errors
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_echo_server_is_served_by_the_command(loop: str, folder: Path) -> None:
+    with (
+        serve("serve", "echo:engine", "--loop", loop, folder=folder) as server,
+        client(server.url, "/engine.io/") as peer,
+    ):
+        peer.send("4hello")
+        assert peer.recv(timeout=10) == "4hello"
+        peer.send(b"\x00\x01")
+        assert peer.recv(timeout=10) == b"\x00\x01"
+
+
+def test_the_embedded_server_answers_over_both_transports(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "embedded.py", "0"], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(" ")[2])
+        with client(f"http://127.0.0.1:{port}") as peer:
+            peer.send("40")
+            assert str(peer.recv(timeout=10)).startswith('40{"sid":"')
+            peer.send('42["echo",{"n":1}]')
+            assert peer.recv(timeout=10) == '42["echo",{"n":1}]'
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as polling:
+            polling.sendall(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: polling.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'\r\n\r\n0{"sid":"' in answer
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Connect until it works: these examples print nothing."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        except ConnectionRefusedError:
+            continue
+        return
+    raise AssertionError(f"the example ended: {process.communicate()[1].decode()}")
