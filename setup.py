@@ -30,6 +30,7 @@ SOURCES = {
     "siocore._speedups._json": "src/siocore/codec/json.py",
     "siocore._speedups._socketio": "src/siocore/codec/socketio.py",
     "siocore._speedups._frames": "src/siocore/_speedups/_frames.pyx",
+    "siocore._speedups._heads": "src/siocore/_speedups/_heads.pyx",
 }
 
 

@@ -91,6 +91,7 @@ def test_the_sdist_has_the_sources_of_the_compiled_modules_and_no_c(built: Path)
         "src/siocore/_speedups/_engineio.pxd",
         "src/siocore/_speedups/_frames.pyx",
         "src/siocore/_speedups/_frames.pyi",
+        "src/siocore/_speedups/_heads.pyx",
         "src/siocore/demo/page/index.html",
         "tests/test_packaging.py",
         "tests/peers/package-lock.json",
@@ -117,7 +118,7 @@ def test_the_wheel_has_modules_data_and_licences_and_no_sources_of_compiled_modu
     assert {name.partition("/")[0] for name in names} <= {"siocore", metadata_name.partition("/")[0]}
     if os.environ.get("SIOCORE_NO_EXTENSIONS", "") in ("", "0") and siocore.IMPLEMENTATION == "cython":
         compiled = {Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))}
-        assert compiled == {"_engineio", "_json", "_socketio", "_frames"}
+        assert compiled == {"_engineio", "_json", "_socketio", "_frames", "_heads"}
     if (build_client.BUNDLE / build_client.STAMP).is_file():
         assert {*BUNDLE, "siocore/_client/LICENSE"} <= names
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from siocore import Request
 
 
@@ -39,3 +44,8 @@ def test_the_address_is_the_peers_without_its_port() -> None:
 
 def test_a_representation_does_not_show_the_query_where_the_sid_is() -> None:
     assert "secret" not in repr(request("/socket.io/?sid=secret"))
+
+
+@given(st.lists(st.text(alphabet="ab=;,%+", max_size=6), max_size=4).map("&".join))
+def test_plain_and_encoded_queries_are_read_by_the_same_rules(query: str) -> None:
+    assert request("/?" + query).query == parse_qs(query, keep_blank_values=True, errors="replace")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from siocore.codec.engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
 from siocore.codec.frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
+from siocore.codec.heads import recognise_head
 from siocore.codec.json import dumps, loads
 from siocore.codec.socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
 
@@ -30,6 +31,7 @@ __all__ = [
     "loads",
     "message_frames",
     "parse_frames",
+    "recognise_head",
     "text_frame",
 ]
 
@@ -43,6 +45,7 @@ if not TYPE_CHECKING and os.environ.get("SIOCORE_NO_EXTENSIONS", "") in ("", "0"
             raise
     else:
         from siocore._speedups._engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
+        from siocore._speedups._heads import recognise_head
         from siocore._speedups._json import dumps, loads
         from siocore._speedups._socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
 

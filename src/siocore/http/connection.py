@@ -1,8 +1,9 @@
 """The server side of HTTP/1.1 on one TCP connection (RFC 9110, RFC 9112): h11 with limits around it.
 
-h11 parses heads and chunks. It is handed exactly one head, and of a body never more than it can buffer, so what a peer
-can make it hold or scan is known here. Rules that h11 leaves open are closed here, always to the strict side, since a
-request that two parsers read differently is how requests are smuggled past a proxy.
+h11 parses heads and chunks; heads that are quite plain are recognised without it. It is handed exactly one head, and of
+a body never more than it can buffer, so what a peer can make it hold or scan is known here. Rules that h11 leaves open
+are closed here, always to the strict side, since a request that two parsers read differently is how requests are
+smuggled past a proxy.
 """
 
 # Theory of operation
@@ -23,6 +24,7 @@ from http import HTTPStatus
 
 import h11
 
+from siocore._speedups import recognise_head
 from siocore.errors import LocalProtocolError
 from siocore.http.events import BodyReceived, HttpState, RequestReceived
 from siocore.http.handshake import comma_tokens
@@ -212,6 +214,9 @@ class HttpConnection:
         self._searched = 0
         if head.count(b"\n") - 2 > limits.max_headers:
             raise _Refused(431)
+        plain = recognise_head(head)
+        if plain is not None:
+            return self._accept_head(*plain, old=False, parser=None)
         # Bare line feeds and folded lines are read differently by different servers (RFC 9112, sections 2.2 and 5.2).
         if head.count(b"\r\n") != head.count(b"\n") or _FOLDED.search(head):
             raise _Refused(400)
@@ -220,17 +225,25 @@ class HttpConnection:
         event = parser.next_event()
         if not isinstance(event, h11.Request):
             raise _Refused(400)
-        return self._accept_head(event, parser)
-
-    def _accept_head(self, head: h11.Request, parser: h11.Connection) -> RequestReceived:
-        """Judge what h11 has let through, and find out about the body."""
-        target = head.target.decode("ascii")
-        if not target.startswith("/") or head.method == b"CONNECT":
+        target = event.target.decode("ascii")
+        if not target.startswith("/") or event.method == b"CONNECT":
             raise _Refused(400)
-        old = head.http_version == b"1.0"
-        if not old and head.http_version != b"1.1":
+        old = event.http_version == b"1.0"
+        if not old and event.http_version != b"1.1":
             raise _Refused(505)
-        headers = [(name.lower(), value) for name, value in head.headers.raw_items()]
+        headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
+        return self._accept_head(event.method.decode("ascii"), target, headers, old=old, parser=parser)
+
+    def _accept_head(
+        self,
+        method: str,
+        target: str,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        old: bool,
+        parser: h11.Connection | None,
+    ) -> RequestReceived:
+        """Find out about the body, and what becomes of the connection. ``old`` says HTTP/1.0."""
         decisive = [header for header in headers if header[0] in _DECISIVE]
         length = [value for name, value in decisive if name == b"content-length"]
         chunked = any(name == b"transfer-encoding" for name, _ in decisive)
@@ -252,7 +265,7 @@ class HttpConnection:
             raise _Refused(400)
         self._upgrade = upgrade
         self._keep_alive = not old and b"close" not in connection
-        request = Request(head.method.decode("ascii"), target, headers, peer=self._peer, secure=self._secure)
+        request = Request(method, target, headers, peer=self._peer, secure=self._secure)
         self._request = request
         if has_body:
             self.state = HttpState.BODY
