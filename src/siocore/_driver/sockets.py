@@ -1,0 +1,274 @@
+"""Every descriptor of a driver: reading what is ready, writing what is to be sent.
+
+Nothing here waits, and nothing here runs handlers.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from siocore._driver.acceptor import Acceptor
+from siocore._driver.interfaces import Connection, Endpoint
+from siocore._driver.listeners import Listener
+from siocore._driver.poller import BROKEN, HANGUP, READ, WRITE, make_poller
+from siocore._driver.tls import TLSStream
+from siocore._driver.wire import Wire
+
+__all__ = ["Sockets"]
+
+_READ_SIZE: Final = 65_536
+#: Descriptors reported by one poll. More of them make better batches, up to a point.
+_BATCH: Final = 512
+#: Bytes read before their handlers run: bounds what a turn holds in memory, whatever the number of connections.
+_READ_BUDGET: Final = 1_048_576
+
+
+class Sockets:
+    """The listeners and connections of one endpoint, in one poller."""
+
+    def __init__(self, protocol: Endpoint, listeners: Sequence[Listener], ssl_context: ssl.SSLContext | None) -> None:
+        self._protocol = protocol
+        self._ssl_context = ssl_context
+        self._poller = make_poller()
+        self._poll = self._poller.poll
+        self._acceptor = Acceptor(self._poller, listeners)
+        self._wires: dict[int, Wire] = {}
+        self._signalled = False
+        # What the latest poll has reported and nobody has looked at yet.
+        self._batch: Iterator[tuple[int, int]] | None = None
+        self._batch_full = False
+        self._polled = 0.0
+        # A sweep: as many polls as it takes to have every ready descriptor reported.
+        self._sweep_start: float | None = None
+        self._swept = 0
+        # Connections whose flags must be looked at though the endpoint has not named them.
+        self._again: list[Connection] = []
+        #: All bytes that were in the kernel at this time have been read.
+        self.settled = float("-inf")
+        #: The core was told something while writing, so that there may be new events.
+        self.stirred = False
+
+    def __len__(self) -> int:
+        """How many connections are open."""
+        return len(self._wires)
+
+    def fileno(self) -> int:
+        """Readable when :meth:`read` has something to do."""
+        return self._poller.fileno()
+
+    @property
+    def resume_at(self) -> float | None:
+        """When :meth:`read` has something to do in any case."""
+        return self._acceptor.resume_at
+
+    def signal(self) -> None:
+        """Make :meth:`fileno` readable; from any thread."""
+        if not self._signalled:
+            self._signalled = True
+            self._poller.wake()
+
+    def close_listeners(self) -> None:
+        """Accept no more."""
+        self._acceptor.close()
+
+    def close(self) -> None:
+        """Close everything. The core is not told."""
+        self._acceptor.close()
+        for wire in self._wires.values():
+            wire.conn.transport = None
+            wire.close(reset=True)
+        self._wires.clear()
+        self._poller.close()
+
+    # Input --------------------------------------------------------------------------------------------------------
+
+    def read(self, now: float) -> bool:
+        """Poll, and read each socket that is ready once. Returns whether there was anything."""
+        batch = self._batch
+        if batch is None:
+            resume_at = self._acceptor.resume_at
+            if resume_at is not None and now >= resume_at:
+                self._acceptor.resume()
+            ready = self._poll(0, _BATCH)
+            if not ready:
+                self.settled = now
+                self._sweep_start = None
+                return False
+            self._polled = now
+            self._batch_full = len(ready) >= _BATCH
+            if self._batch_full:
+                if self._sweep_start is None:
+                    self._sweep_start = now
+                    self._swept = 0
+                self._swept += len(ready)
+            self._batch = batch = iter(ready)
+        wires = self._wires
+        budget = _READ_BUDGET
+        for fd, mask in batch:
+            wire = wires.get(fd)
+            if wire is None:
+                self._not_a_wire(fd)
+                continue
+            if mask != READ and not self._is_readable(wire, mask, now):
+                continue
+            try:
+                data = wire.stream.recv(_READ_SIZE)
+            except BlockingIOError:
+                data = None
+            except OSError:
+                self._lose(wire, now)
+                continue
+            if data:
+                wire.conn.receive_data(data, now=now)
+                budget -= len(data)
+            elif data is not None:
+                self._end(wire, now)
+            if wire.tls is not None:
+                if wire.tls.ended:
+                    self._end(wire, now)
+                self._watch(wire)
+            if budget <= 0:
+                return True
+        self._batch = None
+        self._settle()
+        if self._acceptor.ready:
+            # Last, so that nothing in the batch is taken for news of a new connection with an old number.
+            self._accept(now)
+        return True
+
+    def _accept(self, now: float) -> None:
+        for sock, peer in self._acceptor.accept(now):
+            tls = TLSStream(sock, self._ssl_context) if self._ssl_context is not None else None
+            conn = self._protocol.connection_made(peer, now=now, secure=tls is not None)
+            conn.transport = self._wires[sock.fileno()] = Wire(sock, tls, conn)
+
+    def _settle(self) -> None:
+        """A batch has been read. A full one may have hidden others, which the poller reports in turn: when as many
+        have been reported as there are, everyone was.
+        """
+        if not self._batch_full:
+            self.settled = self._polled
+            self._sweep_start = None
+        elif self._sweep_start is not None and self._swept > len(self._wires) + len(self._acceptor):
+            self.settled = self._sweep_start
+            self._sweep_start = None
+
+    def _not_a_wire(self, fd: int) -> None:
+        if fd == self._poller.wake_fd:
+            # Before the look for work that follows, so that no later signal is lost.
+            self._signalled = False
+            self._poller.drain()
+        else:
+            self._acceptor.note_ready(fd)
+
+    def _is_readable(self, wire: Wire, mask: int, now: float) -> bool:
+        """Do what a mask asks for besides reading."""
+        try:
+            if mask & WRITE and wire.mask & WRITE:
+                self._write_rest(wire, now)
+            if mask & READ:
+                # Also when it is broken: what came before that comes first.
+                return wire.mask & READ != 0
+            if mask & BROKEN:
+                self._lose(wire, now)
+            elif mask & HANGUP and not wire.hung_up:
+                # Reading is paused. An end that is in sight is passed on; one behind unread bytes waits for them.
+                if wire.at_end():
+                    self._end(wire, now)
+                else:
+                    wire.hung_up = True
+                    self._watch(wire)
+        except OSError:
+            self._lose(wire, now)
+        return False
+
+    def _end(self, wire: Wire, now: float) -> None:
+        """The peer will send no more."""
+        if not wire.eof:
+            wire.eof = True
+            self._watch(wire)
+            wire.conn.receive_eof(now=now)
+            self._again.append(wire.conn)
+
+    def _lose(self, wire: Wire, now: float, *, reset: bool = False) -> None:
+        """Close the descriptor and tell the core."""
+        del self._wires[wire.fd]
+        self._poller.unregister(wire.fd)
+        wire.close(reset=reset)
+        wire.conn.transport = None
+        wire.conn.connection_lost(now=now)
+        self.stirred = True
+        self._acceptor.resume()
+
+    # Output -------------------------------------------------------------------------------------------------------
+
+    def write(self, now: float) -> None:
+        """Send the output of every connection that is ready, once, and do what their flags say."""
+        take_ready = self._protocol.take_ready
+        while True:
+            ready = take_ready()
+            if self._again:
+                ready = [*ready, *self._again]
+                self._again.clear()
+            if not ready:
+                return
+            for conn in ready:
+                wire = conn.transport
+                if type(wire) is not Wire:
+                    continue
+                if conn.aborted:
+                    self._lose(wire, now, reset=True)
+                    continue
+                # While earlier output waits for the kernel, later output waits in the core, which counts it.
+                if not wire.mask & WRITE:
+                    data = conn.data_to_send()
+                    if data:
+                        try:
+                            if not wire.send(data):
+                                conn.unsent = wire.unsent()
+                                self._watch(wire)
+                        except OSError:
+                            self._lose(wire, now)
+                            continue
+                if wire.mask != READ or not conn.wants_read or conn.closing or conn.closed:
+                    self._attend(wire, conn, now)
+
+    def _attend(self, wire: Wire, conn: Connection, now: float) -> None:
+        """Whatever is not just an open connection whose output has left."""
+        if not wire.unsent():
+            if conn.closed:
+                self._lose(wire, now)
+                return
+            if conn.closing:
+                if not wire.shut:
+                    wire.shut_down()
+                if wire.eof:
+                    self._lose(wire, now)
+                    return
+        self._watch(wire)
+
+    def _write_rest(self, wire: Wire, now: float) -> None:
+        flushed = wire.send_rest()
+        conn = wire.conn
+        conn.unsent = wire.unsent()
+        if flushed:
+            self._watch(wire)
+            conn.flushed(now=now)
+            self.stirred = True
+            self._again.append(conn)
+
+    def _watch(self, wire: Wire) -> None:
+        """Watch the descriptor for what matters now."""
+        if wire.eof:
+            mask = 0
+        elif wire.conn.wants_read:
+            mask = READ
+        else:
+            mask = 0 if wire.hung_up else HANGUP
+        if wire.unsent():
+            mask |= WRITE
+        if mask != wire.mask:
+            wire.mask = mask
+            self._poller.modify(wire.fd, mask)

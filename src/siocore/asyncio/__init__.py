@@ -1,0 +1,75 @@
+"""siocore on asyncio: ``asyncio.run(siocore.asyncio.serve(io, "127.0.0.1", 3000))``. uvloop works as well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+
+from siocore._driver.driver import Driver
+from siocore._driver.interfaces import Address, Application
+from siocore._driver.listeners import open_listeners
+from siocore.asyncio._host import AsyncioHost
+
+__all__ = ["serve"]
+
+
+async def serve(
+    app: Application,
+    host: str | Sequence[str] | None = "127.0.0.1",
+    port: int = 3000,
+    *,
+    unix_path: str | os.PathLike[str] | None = None,
+    sockets: Iterable[socket.socket] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    backlog: int = 4096,
+    grace: float = 5.0,
+    started: Callable[[list[Address]], object] | None = None,
+) -> None:
+    """Serve an application (:class:`siocore.Server` or :class:`siocore.EngineServer`) until cancelled.
+
+    It listens on ``port`` (0: a free one) of ``host``: an address, a name, several of them, or ``None`` for all
+    interfaces; or, if given, on the Unix socket ``unix_path``; or on ``sockets``, which it then owns.
+    ``started`` is called with the list of addresses once it listens: ``(host, port)``, or the path of a Unix socket.
+    The ``set_result`` of a future will do.
+
+    When its task is cancelled it stops gracefully: no connection is accepted any more, clients are told, output is
+    sent and handlers finish, for at most ``grace`` seconds. A second cancellation ends that at once. Handlers that
+    are still there are cancelled, and the cancellation goes on. Nothing is left behind.
+
+    Raises :exc:`OSError` if it can't listen, with a sentence that says where and why.
+    """
+    listeners = open_listeners(host, port, unix_path=unix_path, sockets=sockets, backlog=backlog)
+    asyncio_host = AsyncioHost()
+    try:
+        driver = Driver(app, asyncio_host, listeners, ssl_context)
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    try:
+        driver.start()
+        try:
+            if started is not None:
+                started(driver.addresses)
+            await driver.stop.wait()
+        except asyncio.CancelledError:
+            driver.shut_down()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if grace == math.inf else grace):
+                    await driver.drained.wait()
+            raise
+    finally:
+        driver.abort()
+        while not driver.over:
+            with contextlib.suppress(asyncio.CancelledError):
+                await driver.ended.wait()
+        await asyncio_host.cancel_tasks()
+        asyncio_host.close()
+        driver.close()
+        if driver.failure is not None:
+            raise driver.failure

@@ -1,0 +1,81 @@
+"""trio under the driver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import trio
+
+__all__ = ["TrioHost"]
+
+
+class Waiter:
+    """A parking place for one task."""
+
+    __slots__ = ("_task", "_woken")
+
+    def __init__(self) -> None:
+        self._woken = False
+        self._task: trio.lowlevel.Task | None = None
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+    async def wait(self) -> None:
+        if not self._woken:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class TrioHost:
+    """The current trio run."""
+
+    cancelled: type[BaseException] = trio.Cancelled
+    #: Where the leader and the handlers live. Set before the driver starts.
+    nursery: trio.Nursery
+
+    def __init__(self) -> None:
+        self.clock = trio.lowlevel.current_clock().current_time
+        self._fd = -1
+        self._armed = math.inf
+        self._alarm = trio.CancelScope()
+
+    def open(self, fd: int, wake: Callable[[], None]) -> None:
+        self._fd = fd
+        self.nursery.start_soon(self._keep_alarm, wake, name="siocore alarm")
+
+    async def wait(self, deadline: float | None) -> None:
+        # Deadlines mostly move away. The alarm stays where it is then, goes off early once, and is set anew.
+        if deadline is not None and deadline < self._armed:
+            self._armed = self._alarm.deadline = deadline
+        await trio.lowlevel.wait_readable(self._fd)
+
+    async def _keep_alarm(self, wake: Callable[[], None]) -> None:
+        while True:
+            with self._alarm:
+                await trio.sleep_forever()
+            self._alarm = trio.CancelScope()
+            self._armed = math.inf
+            wake()
+
+    async def checkpoint(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.nursery.start_soon(function, name="siocore")
+
+    def make_waiter(self) -> Waiter:
+        return Waiter()
+
+    def cancel_requests(self) -> Callable[[], int] | None:
+        # Cancelling is done with scopes, and those of a handler end with it.
+        return None
