@@ -34,17 +34,18 @@ class Http:
     def __init__(self, server: Server) -> None:
         self.sock = server.connect().sock
         self._reader = ResponseReader()
+        self._answers: list[Response] = []
 
     def request(self, method: str, target: str, body: bytes = b"") -> Response:
         self.sock.sendall(request_bytes(method, target, body=body))
         return self.answer()
 
     def answer(self) -> Response:
-        while True:
+        while not self._answers:
             data = self.sock.recv(65536)
             assert data, "the server has closed the connection"
-            for response in self._reader.feed(data):
-                return response
+            self._answers += self._reader.feed(data)
+        return self._answers.pop(0)
 
 
 class Polling:
@@ -137,6 +138,11 @@ def make_server(host: str, **options: Any) -> siocore.Server:
 
     @io.on("say")
     def say(socket: siocore.Socket, text: str) -> None:
+        io.to("lobby").emit("said", text)
+
+    @io.on("say later")
+    async def say_later(socket: siocore.Socket, text: str) -> None:
+        await pause(host, 0.01)
         io.to("lobby").emit("said", text)
 
     @io.on("join")
@@ -444,17 +450,38 @@ def test_everything_works_over_tls(host: str) -> None:
 
 
 @each_host
-def test_clients_that_come_and_go_leave_nothing_behind(host: str) -> None:
+def test_a_request_behind_a_parked_poll_is_handled_as_soon_as_the_poll_is_answered(host: str) -> None:
+    def scenario(server: Server) -> None:
+        polling = Polling(server)
+        polling.post("40")
+        polling.poll()
+        polling.post('421["join","lobby"]')
+        assert polling.poll() == ['431["joined"]']
+        poll = request_bytes("GET", polling.target)
+        polling.http.sock.sendall(poll + request_bytes("POST", polling.target, body=b'42["say","second"]') + poll)
+        other = WebSocket(server)
+        other.join()
+        # From a task, when nothing else happens.
+        other.send('42["say later","first"]')
+        assert polling.http.answer().body == b'42["said","first"]'
+        assert polling.http.answer().body == b"ok"
+        assert polling.http.answer().body == b'42["said","second"]'
+
+    run(host, make_server(host), scenario)
+
+
+@each_host
+def test_ten_thousand_clients_that_come_and_go_leave_nothing_behind(host: str) -> None:
     io = make_server(host)
 
     def scenario(server: Server) -> None:
         stays = WebSocket(server)
         stays.join()
-        for number in range(300):
+        for number in range(10_000):
             leaves = WebSocket(server)
             leaves.join()
             leaves.send('421["slow",1]')
-            if number % 3:
+            if number % 3 == 0:
                 assert leaves.receive() == "431[1]"
             server.clients.pop().reset() if number % 2 else leaves.sock.close()
         while server.call(lambda: len(io.protocol.connections)) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Inbox", "Pausable"]
@@ -53,3 +54,8 @@ class Inbox(Generic[_E]):
     def clear(self) -> None:
         """The client is gone: its events are not handled any more."""
         self._held = None
+
+    def drop(self, is_over: Callable[[_E], bool]) -> None:
+        """Part of the client is gone: the events of which this is true are not handled any more."""
+        if self._held:
+            self._held = deque(event for event in self._held if not is_over(event))

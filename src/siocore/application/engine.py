@@ -65,6 +65,8 @@ class EngineServer(Calls):
             return self._lifecycle("connection", event.session)
         if type(event) is SessionClosed:
             inbox = event.session.client
+            # Each refers to the other: together they would wait for the garbage collector.
+            event.session.client = None
             if isinstance(inbox, Inbox):
                 inbox.clear()
             return self._lifecycle("close", event.session, event.reason)

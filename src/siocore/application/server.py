@@ -127,8 +127,8 @@ class Server(Calls):
             socket = event.socket
             if socket.namespace.middlewares:
                 return self._admit(socket)
-            socket.accept()
-            return self._lifecycle(socket, "connection", socket)
+            # False: the client has gone in the same turn.
+            return self._lifecycle(socket, "connection", socket) if socket.accept() else None
         if type(event) is SocketDisconnected:
             return self._disconnected(event)
         if type(event) is ConnectionErrored:
@@ -231,6 +231,8 @@ class Server(Calls):
 
     def _disconnected(self, event: SocketDisconnected) -> _Call | None:
         socket = event.socket
+        # Here and not when it was noticed: events in front of this one may have been kept meanwhile.
+        socket.client.inbox.drop(lambda kept: kept.socket is socket)
         lifecycle = socket.namespace.lifecycle
         if "disconnecting" in lifecycle:
             return self._run_disconnect(event)

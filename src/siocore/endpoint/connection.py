@@ -193,10 +193,15 @@ class Connection:
         self._answered_poll = self._poll_session
         self._poll_session = self._post_session = None
         self._body_reader = None
-        http.respond(
-            status, self._owner.response_headers(self.request, headers), body, close=close or self._owner.stopping
-        )
-        self._take_http_output()
+        # A server that stops closes behind its answers, but for clients who have not been told everything yet.
+        lingering = self._answered_poll is not None and self._answered_poll.lingering
+        close = close or (self._owner.stopping and not lingering)
+        http.respond(status, self._owner.response_headers(self.request, headers), body, close=close)
+        if self._progressing:
+            self._take_http_output()
+        else:
+            # A late answer: the next request may be waiting behind it.
+            self._http_progress()
 
     def expect_body(self, reader: BodyReader, session: Session | None = None) -> None:
         """The body of the request under way is wanted."""
@@ -276,7 +281,7 @@ class Connection:
             self.wants_read = True
             self._touch()
 
-    def shut_down(self) -> None:
+    def close_if_idle(self) -> None:
         """The server stops: an idle connection ends now, a busy one after its answer."""
         if (
             self._websocket is None

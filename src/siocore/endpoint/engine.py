@@ -113,8 +113,7 @@ class EngineServerProtocol:
         self.stopping = True
         for session in list(self.sessions.values()):
             session.close("server shutting down", code=1001)
-        for connection in list(self.connections):
-            connection.shut_down()
+        self._close_idle_connections()
 
     def abort(self, *, now: float) -> None:
         """Drop whatever is left."""
@@ -155,7 +154,7 @@ class EngineServerProtocol:
 
     def request_received(self, connection: Connection, request: Request, *, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
-        if self.stopping:
+        if self.stopping and not self._is_last_poll(request):
             connection.respond(503, _PLAIN, b"The server is shutting down", close=True)
         elif request.path == self.options.path or request.path == self.options.path[:-1]:
             self._engine_request(connection, request, upgrade=upgrade)
@@ -198,6 +197,18 @@ class EngineServerProtocol:
 
     def session_forgotten(self, session: Session) -> None:
         self.sessions.pop(session.sid, None)
+        if self.stopping:
+            self._close_idle_connections()
+
+    def _close_idle_connections(self) -> None:
+        # While a polling client has not been told, its next GET may come on any of them.
+        if not self.sessions:
+            for connection in list(self.connections):
+                connection.close_if_idle()
+
+    def _is_last_poll(self, request: Request) -> bool:
+        session = self.sessions.get(request.parameter("sid") or "")
+        return session is not None and session.lingering and request.method == "GET"
 
     # Requests -------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,11 @@ class ServerProtocol(EngineServerProtocol):
         if isinstance(client, Client):
             client.link_closed(reason, detail)
 
+    def session_forgotten(self, session: Session) -> None:
+        super().session_forgotten(session)
+        # Each refers to the other: together they would wait for the garbage collector.
+        session.client = None
+
     def not_found(self, request: Request) -> str:
         if request.path.startswith(self.options.path):
             return (

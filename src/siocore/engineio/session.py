@@ -135,8 +135,9 @@ class Session:
         return self._state is SessionState.OPEN
 
     @property
-    def forgotten(self) -> bool:
-        return self._state is SessionState.CLOSED
+    def lingering(self) -> bool:
+        """Whether the session is closed and its last packets wait for a GET."""
+        return self._state is SessionState.CLOSING and bool(self._outbox)
 
     @property
     def buffered(self) -> int:
@@ -427,7 +428,9 @@ class Session:
             self._heartbeat_step(HeartbeatInput.PING_DUE)
         elif kind == _Timer.PONG:
             if self.paused:
-                # We don't read, so the PONG may well be waiting in the kernel.
+                # We don't read, so the PONG may well be waiting in the kernel. One more read tells: the next event
+                # that is too many pauses us again, and nothing at all means that nobody is there.
+                self.resume()
                 self._arm_heartbeat(self._owner.options.ping_timeout, _Timer.PONG)
             else:
                 self._heartbeat_step(HeartbeatInput.PONG_OVERDUE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from siocore.errors import AckTimeout, Disconnected
@@ -57,7 +58,8 @@ class PendingAck:
     def result(self) -> Any:
         """The outcome, once ``done``. Raises AckTimeout or Disconnected."""
         if self._error is not None:
-            raise self._error
+            # A traceback refers to this frame and so to us: kept here, both would wait for the garbage collector.
+            raise copy(self._error)
         return self._result
 
     def __await__(self) -> Generator[Any, None, Any]:

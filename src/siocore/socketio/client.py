@@ -63,14 +63,14 @@ class Client:
     def receive_text(self, text: str, start: int) -> None:
         """A text message; the packet begins at index ``start``."""
         if self._reconstructor is not None:
-            self._violation("text where an attachment was due")
+            self._undecodable("text where an attachment was due")
             return
         try:
             packet = decode_socket_packet(text, start, self.hub.options.limits)
             if packet.attachments:
                 self._reconstructor = Reconstructor(packet, self.hub.options.limits)
         except DecodeError as error:
-            self._violation(str(error))
+            self._undecodable(str(error))
             return
         if self._reconstructor is None:
             self._dispatch(packet)
@@ -86,12 +86,12 @@ class Client:
         """A binary message: the next attachment of the packet under way."""
         reconstructor = self._reconstructor
         if reconstructor is None:
-            self._violation("binary data without a packet that announced it")
+            self._undecodable("binary data without a packet that announced it")
             return
         try:
             complete = reconstructor.add(data)
         except DecodeError as error:
-            self._violation(str(error))
+            self._undecodable(str(error))
             return
         if complete:
             self._drop_reconstruction()
@@ -102,7 +102,6 @@ class Client:
         self.hub.timers.cancel(self._connect_timer)
         self._connect_timer = None
         self._drop_reconstruction()
-        self.inbox.clear()
         sockets = list(self._sockets.values())
         self._sockets.clear()
         for socket in sockets:
@@ -111,7 +110,7 @@ class Client:
     def timer_expired(self, kind: int, now: float) -> None:
         if kind == _ATTACHMENT_TIMER:
             self._attachment_timer = None
-            self._violation("the attachments of a packet did not arrive in time")
+            self._undecodable("the attachments of a packet did not arrive in time")
             return
         self._connect_timer = None
         if not any(socket.connected for socket in self._sockets.values()):
@@ -130,9 +129,11 @@ class Client:
     def refuse(self, socket: Socket, message: str, data: object) -> None:
         if socket.state is not SocketState.CONNECTING:
             return
+        # Before anything changes: the application's data may not be encodable.
+        text, attachments = encode_packet(_CONNECT_ERROR, socket.namespace.name, _error(message, data), None)
         socket.state = SocketState.DISCONNECTED
         del self._sockets[socket.namespace.name]
-        self._send(_CONNECT_ERROR, socket.namespace.name, _error(message, data))
+        self.link.send_text(text, attachments)
 
     def disconnect(self, socket: Socket, *, close: bool) -> None:
         if close:
@@ -206,9 +207,13 @@ class Client:
         text, attachments = encode_packet(kind, namespace, data, None)
         self.link.send_text(text, attachments)
 
-    def _violation(self, detail: str) -> None:
+    def _undecodable(self, detail: str) -> None:
         self._drop_reconstruction()
         self.link.close("forced close", detail)
+
+    def _violation(self, detail: str) -> None:
+        self._drop_reconstruction()
+        self.link.close("forced server close", detail)
 
     def _drop_reconstruction(self) -> None:
         self._reconstructor = None
