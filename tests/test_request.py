@@ -49,3 +49,20 @@ def test_a_representation_does_not_show_the_query_where_the_sid_is() -> None:
 @given(st.lists(st.text(alphabet="ab=;,%+", max_size=6), max_size=4).map("&".join))
 def test_plain_and_encoded_queries_are_read_by_the_same_rules(query: str) -> None:
     assert request("/?" + query).query == parse_qs(query, keep_blank_values=True, errors="replace")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"host", b"x", b"cookie"]), st.binary(max_size=8).map(lambda v: v.replace(b"\n", b""))
+        )
+    ),
+)
+def test_a_compact_request_tells_the_same(headers: list[tuple[bytes, bytes]]) -> None:
+    plain, compact = request("/?a=1&a=2&b=%20", list(headers)), request("/?a=1&a=2&b=%20", list(headers))
+    assert compact.query == plain.query
+    compact.compact()
+    assert compact.headers.raw == plain.headers.raw
+    assert dict(compact.headers) == dict(plain.headers)
+    assert compact.headers.first_bytes(b"x") == plain.headers.first_bytes(b"x")
+    assert compact.query == plain.query

@@ -12,25 +12,46 @@ class Headers(Mapping[str, str]):
     """Request headers: a read-only mapping with case-insensitive names.
 
     Values are latin-1 text, so that any byte a peer sends has a representation. A header that came several times is
-    joined with ``", "`` (RFC 9110, section 5.3); ``raw`` keeps the pairs as they came, names in lower case.
+    joined with ``", "`` (RFC 9110, section 5.3).
     """
 
-    __slots__ = ("_joined", "raw")
+    __slots__ = ("_joined", "_packed", "_raw")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        self.raw = raw
+        self._raw: list[tuple[bytes, bytes]] | None = raw
+        self._packed = b""
         self._joined: dict[str, str] | None = None
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """The pairs as they came, names in lower case."""
+        if self._raw is not None:
+            return self._raw
+        fields = self._packed.split(b"\n")
+        return list(zip(fields[0::2], fields[1::2], strict=False))
+
+    def compact(self) -> None:
+        """Keep one bytes object instead of several for each header, which come back when somebody looks.
+
+        No name or value has a line feed in it (RFC 9110, section 5.5).
+        """
+        if self._raw is not None:
+            self._packed = b"\n".join([field for pair in self._raw for field in pair])
+            self._raw = None
+        self._joined = None
 
     def _values(self) -> dict[str, str]:
         # Made on first use: most polling requests are answered without a look at most headers.
-        if self._joined is None:
-            joined: dict[str, str] = {}
-            for name, value in self.raw:
-                key = name.decode("latin-1").lower()
-                text = value.decode("latin-1")
-                joined[key] = f"{joined[key]}, {text}" if key in joined else text
+        if self._joined is not None:
+            return self._joined
+        joined: dict[str, str] = {}
+        for name, value in self.raw:
+            key = name.decode("latin-1").lower()
+            text = value.decode("latin-1")
+            joined[key] = f"{joined[key]}, {text}" if key in joined else text
+        if self._raw is not None:
             self._joined = joined
-        return self._joined
+        return joined
 
     def __getitem__(self, name: str) -> str:
         return self._values()[name.lower()]
@@ -96,6 +117,11 @@ class Request:
         """The value of a query parameter that came exactly once; ``None`` if it is missing or repeated."""
         values = self.query.get(name)
         return values[0] if values is not None and len(values) == 1 else None
+
+    def compact(self) -> None:
+        """Give back the memory of what can be made again. For requests that are kept as long as their client."""
+        self.headers.compact()
+        self._query = None
 
     @property
     def address(self) -> str | None:

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["Calls", "ErrorHandler", "is_awaitable"]
+__all__ = ["Calls", "ErrorHandler", "is_awaitable", "resumed"]
 
 logger = logging.getLogger("siocore")
 
 #: Called with the exception, the socket or session, and the event's name.
 ErrorHandler = Callable[[Exception, Any, str], Any]
 _E = TypeVar("_E", bound=ErrorHandler)
+_T = TypeVar("_T")
 
 
 def is_awaitable(value: object) -> bool:
     return hasattr(value, "__await__")
+
+
+@types.coroutine
+def resumed(coroutine: Coroutine[Any, Any, _T], yielded: Any) -> Generator[Any, Any, _T]:
+    """Await what is left of a coroutine that has taken its first step; ``yielded`` is what it waits for."""
+    try:
+        while True:
+            try:
+                sent = yield yielded
+            except BaseException as error:
+                yielded = coroutine.throw(error)
+            else:
+                yielded = coroutine.send(sent)
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
 
 
 class Calls:

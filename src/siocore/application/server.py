@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, TypeVar
 
-from siocore.application.calls import Calls, is_awaitable, logger
+from siocore.application.calls import Calls, is_awaitable, logger, resumed
 from siocore.application.client_bundle import bundle_resources
 from siocore.endpoint.server import ServerProtocol
 from siocore.errors import ConnectionRefused, LocalProtocolError
@@ -150,15 +151,23 @@ class Server(Calls):
             return self._run_event(event, self._several(event))
         try:
             result = handlers[0](socket, *event.args)
-            if result is None:
-                return None
-            if not is_awaitable(result):
+            if type(result) is CoroutineType:
+                # Its first step is taken here: most handlers never suspend, and these need no second coroutine.
+                try:
+                    result = resumed(result, result.send(None))
+                except StopIteration as stop:
+                    result = stop.value
+                else:
+                    inbox.running += 1
+                    return self._run_event(event, result)
+            elif is_awaitable(result):
+                inbox.running += 1
+                return self._run_event(event, result)
+            if result is not None and event.ack_id is not None:
                 self._acknowledge(event, result)
-                return None
         except Exception as error:
             return self._reported(error, socket, str(event.name))
-        inbox.running += 1
-        return self._run_event(event, result)
+        return None
 
     async def _run_event(self, event: EventReceived, call: Any) -> None:
         inbox = event.socket.client.inbox

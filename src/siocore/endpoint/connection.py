@@ -116,7 +116,7 @@ class Connection:
                 self._http.receive_data(data)
                 self._http_progress()
         elif not self.closed:
-            self._websocket_progress(websocket, websocket.receive_data(data))
+            self._read_websocket(websocket, data)
 
     def receive_eof(self, *, now: float) -> None:
         """The peer will send nothing more."""
@@ -222,14 +222,18 @@ class Connection:
     def writable(self) -> bool:
         return not self.unsent
 
-    def write(self, frames: bytes) -> None:
-        """Send frames."""
+    def write(self, frames: bytes) -> bool:
+        """Send frames. False, and nothing is sent, if more waits already than Limits.max_buffered."""
         if self.closing or self.closed:
-            return
+            return True
+        owner = self._owner
+        if self._output_size + self.unsent > owner.max_buffered:
+            return False
         self._output.append(frames)
         self._output_size += len(frames)
         if not self.queued:
-            self._owner.connection_ready(self)
+            owner.connection_ready(self)
+        return True
 
     def close_websocket(self, code: int, reason: str = "") -> None:
         """Start the close handshake."""
@@ -254,7 +258,7 @@ class Connection:
         # RFC 6455 forbids frames before the 101, but they may share a segment with the request.
         self._trailing = http.switch_protocols(headers)
         self._take_http_output()
-        self._http = None
+        self._http = self._request = None
         self._cancel_timer()
         self.session = session
         self._websocket = WebSocketConnection(self._owner.options.limits)
@@ -264,7 +268,7 @@ class Connection:
         """Read what came behind the request for the upgrade, now that the session knows its WebSocket."""
         trailing, self._trailing = self._trailing, b""
         if trailing and self._websocket is not None and not self.closed:
-            self._websocket_progress(self._websocket, self._websocket.receive_data(trailing))
+            self._read_websocket(self._websocket, trailing)
 
     def reject_upgrade(self, message: str) -> None:
         """Answer a request for an upgrade with a plain 400, before any 101."""
@@ -368,12 +372,17 @@ class Connection:
 
     # WebSocket ------------------------------------------------------------------------------------------------
 
-    def _websocket_progress(self, websocket: WebSocketConnection, messages: list[str | bytes]) -> None:
-        for message in messages:
-            session = self.session
-            if session is None:
-                break
-            session.websocket_message(self, message)
+    def _read_websocket(self, websocket: WebSocketConnection, data: bytes) -> None:
+        messages = websocket.receive_data(data)
+        session = self.session
+        if session is not None:
+            # One that lets go of this WebSocket on the way takes no notice of what comes after that.
+            for message in messages:
+                session.websocket_message(self, message)
+        if websocket.stirred or self._timer is not None:
+            self._websocket_stirred(websocket, completed=bool(messages))
+
+    def _websocket_stirred(self, websocket: WebSocketConnection, *, completed: bool) -> None:
         if websocket.output:
             if websocket.close_sent:
                 self._take_websocket_output(websocket)
@@ -390,7 +399,7 @@ class Connection:
             return
         elif websocket.partial:
             # Each message that is completed earns the next one its full time.
-            if messages or self._timer_kind != _Timer.FRAME:
+            if completed or self._timer_kind != _Timer.FRAME:
                 self._arm(_Timer.FRAME, self._owner.options.limits.frame_timeout)
         elif self._timer_kind == _Timer.FRAME:
             self._cancel_timer()

@@ -57,6 +57,9 @@ class EngineServerProtocol:
         #: Set by the driver: makes what the application's awaits wait on.
         self.make_waiter: Callable[[], Waiter] | None = None
         self.stopping = False
+        #: Limits.max_buffered, at hand for every write.
+        self.max_buffered = self.options.limits.max_buffered
+        self._handshake_ends = {each: self._handshake_end(each) for each in ("polling", "websocket")}
         self._now = 0.0
         self._events: deque[Event] = deque()
         self._ready: list[Connection] = []
@@ -131,9 +134,14 @@ class EngineServerProtocol:
         self.resources[path] = Resource(body, content_type)
 
     def push_event(self, event: Event) -> None:
+        """For events that the application's own calls can cause: whoever drives the endpoint is told."""
         self._events.append(event)
         if self.wake is not None:
             self.wake()
+
+    def push_received(self, event: Event) -> None:
+        """For events that are caused by what the driver has passed in: it looks for them anyway."""
+        self._events.append(event)
 
     def new_waiter(self) -> Waiter:
         if self.make_waiter is None:
@@ -185,7 +193,7 @@ class EngineServerProtocol:
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:
         if start:
             data = data[start:]
-        self.push_event(MessageReceived(session, data))
+        self.push_received(MessageReceived(session, data))
 
     def session_has_packets(self, session: Session) -> None:
         self._to_flush.append(session)
@@ -236,8 +244,9 @@ class EngineServerProtocol:
         connection.respond(
             200,
             [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")],
-            self._open_packet(session),
+            self._open_packet(session, "polling"),
         )
+        session.request.compact()
         self.session_opened(session)
 
     def _poll(self, session: Session, connection: Connection) -> None:
@@ -256,8 +265,9 @@ class EngineServerProtocol:
         if not connection.accept_websocket(session):
             session.discard()
             return
-        connection.write(ControlPacket(self._open_packet(session)).frames())
+        connection.write(ControlPacket(self._open_packet(session, "websocket")).frames())
         session.open_websocket(connection)
+        session.request.compact()
         self.session_opened(session)
         connection.receive_trailing()
 
@@ -267,18 +277,20 @@ class EngineServerProtocol:
         self.sessions[sid] = session
         return session
 
-    def _open_packet(self, session: Session) -> bytes:
+    def _open_packet(self, session: Session, transport: str) -> bytes:
+        return b'0{"sid":%b,%b' % (json.dumps(session.sid).encode(), self._handshake_ends[transport])
+
+    def _handshake_end(self, transport: str) -> bytes:
+        """What follows the sid in the OPEN packet: the same for all, in the order in which Node.js sends it."""
         options = self.options
-        polling = session.request.parameter("transport") == "polling"
-        upgrades = ["websocket"] if polling and options.allow_upgrades and "websocket" in options.transports else []
+        can_upgrade = transport == "polling" and options.allow_upgrades and "websocket" in options.transports
         handshake = {
-            "sid": session.sid,
-            "upgrades": upgrades,
+            "upgrades": ["websocket"] if can_upgrade else [],
             "pingInterval": round(options.ping_interval * 1000),
             "pingTimeout": round(options.ping_timeout * 1000),
             "maxPayload": options.limits.max_payload,
         }
-        return b"0" + json.dumps(handshake, separators=(",", ":")).encode()
+        return json.dumps(handshake, separators=(",", ":")).encode()[1:]
 
     def _refuse(self, connection: Connection, request: Request, refusal: Refusal, *, upgrade: bool) -> None:
         if upgrade:

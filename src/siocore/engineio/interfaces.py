@@ -36,7 +36,8 @@ class Channel(Protocol):
     @property
     def writable(self) -> bool: ...
 
-    def write(self, frames: bytes) -> None: ...
+    def write(self, frames: bytes) -> bool:
+        """Send frames. False, and nothing is sent, if too much waits already."""
 
     def pause(self) -> None:
         """Don't read for now."""

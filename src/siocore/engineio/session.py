@@ -42,6 +42,7 @@ _NOOP = ControlPacket(b"6")
 _PROBE_ANSWER = ControlPacket(b"3probe")
 
 _MESSAGE = EnginePacketType.MESSAGE.value
+_OPEN = SessionState.OPEN
 _WEBSOCKET = TransportState.WEBSOCKET
 _WAITING = HeartbeatState.WAITING
 
@@ -173,14 +174,12 @@ class Session:
 
     def send_outgoing(self, message: Outgoing) -> None:
         """Send a message. Dropped if the session is closed; closes the session if it is too slow to take it."""
-        if self._state is not SessionState.OPEN:
+        if self._state is not _OPEN:
             return
         channel = self._channel
         if channel is not None:
-            if channel.buffered > self._owner.options.limits.max_buffered:
+            if not channel.write(message.base64_frames() if self._base64 else message.frames()):
                 self._slow_consumer()
-            else:
-                channel.write(message.base64_frames() if self._base64 else message.frames())
             return
         if self._outbox_size > self._owner.options.limits.max_buffered:
             self._slow_consumer()
@@ -190,10 +189,10 @@ class Session:
     def send_text(self, text: bytes, attachments: list[bytes]) -> None:
         """Send a text message (UTF-8) and the binary messages that belong to it, to this client alone."""
         channel = self._channel
-        if channel is None or self._base64 or channel.buffered > self._owner.options.limits.max_buffered:
+        if channel is None or self._base64:
             self.send_outgoing(TextMessage(text, attachments))
-        else:
-            channel.write(message_frames(text, attachments))
+        elif not channel.write(message_frames(text, attachments)):
+            self._slow_consumer()
 
     def close(self, reason: str = "forced close", detail: str = "", *, code: int = 1000) -> None:
         """Close the session from our side: what was sent before still leaves, then the client is told.
@@ -352,7 +351,7 @@ class Session:
                 if data[:1] == "4":
                     if self._heartbeat is _WAITING:
                         self._heartbeat_step(HeartbeatInput.OTHER_PACKET)
-                    if self._state is SessionState.OPEN:
+                    if self._state is _OPEN:
                         self._owner.session_message(self, data, 1)
                     return
                 try:
@@ -498,8 +497,9 @@ class Session:
         self._channel = channel
         if self.paused:
             channel.pause()
-        for message in self._outbox:
-            channel.write(message.base64_frames() if self._base64 else message.frames())
+        if self._outbox:
+            # In one piece: the bound held when each was queued.
+            channel.write(b"".join([each.base64_frames() if self._base64 else each.frames() for each in self._outbox]))
         self._outbox.clear()
         self._outbox_size = 0
         self.wake_drain_waiters()

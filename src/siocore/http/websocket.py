@@ -59,6 +59,7 @@ class WebSocketConnection:
         "close_sent",
         "failed",
         "output",
+        "stirred",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -75,6 +76,8 @@ class WebSocketConnection:
         self.close_code: int | None = None
         #: The peer broke RFC 6455 or a limit. A close frame is in ``output`` and nothing more is read.
         self.failed = False
+        #: Whether the last read held anything but whole messages, so that the flags above are worth a look.
+        self.stirred = False
 
     @property
     def partial(self) -> bool:
@@ -87,6 +90,14 @@ class WebSocketConnection:
         Messages that arrive after our close frame and before the peer's are returned as well.
         """
         messages: list[str | bytes] = []
+        position = 0
+        if self._buffer is None and self._uncommon is None and not self._ended:
+            # The common case, ahead of all else: whole frames with whole messages.
+            position = parse_frames(data, 0, self._limits.max_payload, messages)
+            if position == len(data):
+                self.stirred = False
+                return messages
+        self.stirred = True
         if self._ended:
             return messages
         source: bytes | bytearray = data
@@ -94,7 +105,6 @@ class WebSocketConnection:
             self._buffer += data
             source = self._buffer
         end = len(source)
-        position = 0
         while True:
             if self._uncommon is None or not self._uncommon.busy:
                 start = position

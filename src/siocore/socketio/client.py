@@ -30,6 +30,8 @@ _EVENT = SocketPacketType.EVENT.value
 _ACK = SocketPacketType.ACK.value
 _CONNECT_ERROR = SocketPacketType.CONNECT_ERROR.value
 
+_CONNECTED = SocketState.CONNECTED
+
 _CONNECT_TIMER = 0
 _ATTACHMENT_TIMER = 1
 
@@ -40,6 +42,7 @@ class Client:
     __slots__ = (
         "_attachment_timer",
         "_connect_timer",
+        "_limits",
         "_reconstructor",
         "_sockets",
         "hub",
@@ -53,6 +56,7 @@ class Client:
         self.hub = hub
         self.sent = Sent(link, hub)
         self.inbox: Inbox[EventReceived] = Inbox(link)
+        self._limits = hub.options.limits
         self._sockets: dict[str, Socket] = {}
         self._reconstructor: Reconstructor | None = None
         self._attachment_timer: Timer | None = None
@@ -66,9 +70,9 @@ class Client:
             self._undecodable("text where an attachment was due")
             return
         try:
-            packet = decode_socket_packet(text, start, self.hub.options.limits)
+            packet = decode_socket_packet(text, start, self._limits)
             if packet.attachments:
-                self._reconstructor = Reconstructor(packet, self.hub.options.limits)
+                self._reconstructor = Reconstructor(packet, self._limits)
         except DecodeError as error:
             self._undecodable(str(error))
             return
@@ -157,12 +161,12 @@ class Client:
         kind = packet.type
         if kind == _EVENT:
             socket = self._sockets.get(packet.namespace)
-            if socket is None or socket.state is not SocketState.CONNECTED:
+            if socket is None or socket.state is not _CONNECTED:
                 self._violation("an event for a namespace that the client is not in")
                 return
-            args = cast("list[Any]", packet.data)
+            args: Any = packet.data
             name = args.pop(0)
-            self.hub.push_event(EventReceived(socket, name, args, packet.id))
+            self.hub.push_received(EventReceived(socket, name, args, packet.id))
         elif kind == _CONNECT:
             self._connect(packet)
         elif (socket := self._joined(packet.namespace)) is None:
@@ -195,7 +199,7 @@ class Client:
 
     def _joined(self, name: str) -> Socket | None:
         socket = self._sockets.get(name)
-        return socket if socket is not None and socket.state is SocketState.CONNECTED else None
+        return socket if socket is not None and socket.state is _CONNECTED else None
 
     def _end(self, socket: Socket, reason: str, detail: str) -> None:
         was_connected = socket.connected

@@ -44,4 +44,8 @@ class Hub(WaiterMaker, Protocol):
     @property
     def now(self) -> float: ...
 
-    def push_event(self, event: Event) -> None: ...
+    def push_event(self, event: Event) -> None:
+        """For events that the application's own calls can cause."""
+
+    def push_received(self, event: Event) -> None:
+        """For events that are caused by what the driver has passed in."""

@@ -45,6 +45,9 @@ class SocketState(IntEnum):
     DISCONNECTED = auto()
 
 
+_CONNECTED = SocketState.CONNECTED
+
+
 class Handshake:
     """How the client arrived: the HTTP request of its Engine.IO handshake, and the auth value of its CONNECT."""
 
@@ -159,7 +162,7 @@ class Socket:
         client = self.client
         if attachments:
             client.check_attachments(attachments)
-        if self.state is SocketState.CONNECTED:
+        if self.state is _CONNECTED:
             self.link.send_text(text, attachments)
         return client.sent
 
@@ -197,7 +200,7 @@ class Socket:
         text, attachments = encode_packet(_ACK, self.namespace.name, args, ack_id)
         if attachments:
             self.client.check_attachments(attachments)
-        if self.state is SocketState.CONNECTED:
+        if self.state is _CONNECTED:
             self.link.send_text(text, attachments)
 
     @property
