@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import ModuleType
@@ -127,3 +129,10 @@ def test_embed_select_echoes_on_plain_sockets() -> None:
 def test_an_example_is_short(path: Path) -> None:
     limit = 100 if path.stem == "embed_select" else 60
     assert len(path.read_text().splitlines()) <= limit
+
+
+def test_the_example_of_a_test_passes() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_chat.py"]
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
