@@ -41,7 +41,9 @@ lint: $(VENV)/siocore.dev
 	@$(BIN)/mypy
 
 bench: $(VENV)/siocore.dev bench-peers
-	$(say) 'measuring (this takes a while)'
+	$(say) 'measuring the codecs'
+	@$(BIN)/python -m pytest -q bench/test_codec.py --benchmark-columns=min,median --benchmark-sort=name
+	$(say) 'measuring the servers (about a quarter of an hour, on an otherwise quiet machine)'
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-quick: $(VENV)/siocore.dev bench-peers
