@@ -252,3 +252,15 @@ def test_volatile_over_polling_needs_a_parked_get() -> None:
     answer = polling.gets.answer()
     assert answer is not None
     assert answer.body == b'42["delivered"]'
+
+
+def test_a_socket_tells_how_much_waits_for_its_client() -> None:
+    app = SocketApp()
+    client = TestClient(app.server)
+    client.connect()
+    (socket,) = app.app.fetch_sockets()
+    assert socket.buffered_bytes == 0
+    socket.emit("news", "x" * 1_000)
+    assert 1_000 < socket.buffered_bytes < 1_050
+    app.server.settle()
+    assert socket.buffered_bytes == 0

@@ -378,10 +378,6 @@ class Session:
         elif channel is self._channel:
             self.fail(reason, detail)
 
-    def channel_drained(self) -> None:
-        """The network took all that the WebSocket had buffered."""
-        self.wake_drain_waiters()
-
     def wake_drain_waiters(self) -> None:
         if self.drain_waiters is not None:
             waiters, self.drain_waiters = self.drain_waiters, None
