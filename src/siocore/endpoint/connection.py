@@ -413,7 +413,7 @@ class Connection:
 
     def _settle_websocket(self, websocket: WebSocketConnection) -> None:
         if websocket.close_sent and (websocket.close_received or websocket.failed):
-            # "The server MUST close the underlying TCP connection immediately" (RFC 6455, section 7.1.1); after a
+            # "The server MUST close the underlying TCP connection immediately" (RFC 6455, section 5.5.1); after a
             # failure the peer may still be sending, and closing at once would destroy our close frame on the way.
             if websocket.failed and not websocket.close_received:
                 self.closing = True

@@ -220,7 +220,7 @@ class Session:
         if self._transport is _WEBSOCKET or self._state is SessionState.CLOSED:
             exchange.respond(400, _HTML)
         elif self._parked is not None:
-            # "if the server receives a second GET while one is pending, it must close the session"
+            # The protocol allows one GET at a time: a client that sends two is broken, or somebody else is at it.
             exchange.respond(400, _HTML)
             self.fail("transport error", "overlap from client")
         else:
@@ -229,10 +229,14 @@ class Session:
                 self.flush()
 
     def poll_lost(self, exchange: Exchange) -> None:
-        """The connection of a GET broke before its answer was sent."""
+        """The connection of a GET broke before its answer was sent.
+
+        Packets were lost with it, unless the session has upgraded: then the answer was the NOOP that releases the GET.
+        """
         if self._parked is exchange:
             self._parked = None
-        self.fail("transport error", "poll connection closed prematurely")
+        if self._transport is not _WEBSOCKET:
+            self.fail("transport error", "poll connection closed prematurely")
 
     def post_started(self, exchange: Exchange) -> bool:
         """The head of a POST arrived. True: its body is wanted; False: it was answered."""
@@ -400,10 +404,9 @@ class Session:
         # OPEN, UPGRADE and NOOP mean nothing here, and engine.io ignores them too.
 
     def _close_from_peer(self) -> None:
-        if self._parked is not None and self._state is SessionState.OPEN:
-            # The GET is released by a NOOP: the client knows already that it is closing.
-            exchange, self._parked = self._parked, None
-            exchange.respond(200, _TEXT, _NOOP.payload())
+        if self.open:
+            # Not by CLOSE: the client knows already that it is closing.
+            self._answer_noop()
         self.fail("transport close", "the client closed the session")
 
     def _queue(self, message: Outgoing) -> None:
@@ -489,7 +492,7 @@ class Session:
     def _switch(self, channel: Channel) -> None:
         self._candidate = None
         self._cancel_upgrade_timers()
-        self._release_poll()
+        self._answer_noop()
         self._channel = channel
         if self.paused:
             channel.pause()
@@ -501,11 +504,17 @@ class Session:
         self.wake_drain_waiters()
 
     def _release_poll(self) -> None:
-        """Answer a parked GET, so that the client can stop polling (or find out that it is over)."""
-        if self._parked is not None:
-            if not self._outbox:
-                self._queue(_NOOP)
+        """Answer a parked GET with what waits, if only a NOOP, so that the client can stop polling."""
+        if self._outbox:
             self.flush()
+        else:
+            self._answer_noop()
+
+    def _answer_noop(self) -> None:
+        """Answer a parked GET, and leave what waits for later."""
+        if self._parked is not None:
+            exchange, self._parked = self._parked, None
+            exchange.respond(200, _TEXT, _NOOP.payload())
 
     def _drop_candidate(self) -> None:
         self._cancel_upgrade_timers()
