@@ -7,7 +7,8 @@ ARGS ?=
 
 # What the compiled modules and the metadata are made of: a change here installs anew.
 SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
-	$(wildcard src/siocore/codec/*.py src/siocore/_speedups/*.pyx src/siocore/_speedups/*.pxd)
+	$(wildcard src/siocore/_speedups/__init__.py src/siocore/_speedups/*.pyx) \
+	$(foreach pxd,$(shell find src -name '*.pxd'),$(pxd) $(wildcard $(pxd:.pxd=.py))) $(wildcard src/siocore/codec/*.py)
 
 say = @printf '== %s\n'
 
@@ -58,7 +59,7 @@ docs: $(VENV)/siocore.dev
 clean:
 	rm -rf build dist docs/_build test-artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf src/*.egg-info src/siocore/_client .venv*/siocore.installed .venv*/siocore.dev
-	rm -f src/siocore/_speedups/*.so src/siocore/_speedups/*.c
+	find src -name '*.so' -delete
 	find . -name __pycache__ -type d -not -path './.venv*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:

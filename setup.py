@@ -10,6 +10,7 @@ Environment, read at build time:
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from pathlib import Path
@@ -24,18 +25,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from build_client import provide_bundle
 
+ROOT = Path(__file__).resolve().parent
+
 #: Compiled module -> its source. The codecs are Python, compiled a second time with the .pxd files in _speedups/.
-SOURCES = {
+CODECS = {
     "siocore._speedups._engineio": "src/siocore/codec/engineio.py",
     "siocore._speedups._json": "src/siocore/codec/json.py",
     "siocore._speedups._socketio": "src/siocore/codec/socketio.py",
     "siocore._speedups._frames": "src/siocore/_speedups/_frames.pyx",
     "siocore._speedups._heads": "src/siocore/_speedups/_heads.pyx",
+    "siocore._speedups._steps": "src/siocore/_speedups/_steps.pyx",
 }
+
+#: Where the source of a module that is compiled in place is not the file of its name.
+POINTERS = {"siocore._driver.transfer": "src/siocore/_speedups/_transfer.pyx"}
+
+
+def in_place() -> dict[str, str]:
+    """Modules compiled in place -> their sources. Each .pxd lies beside the source that it adds C types to."""
+    selector = ast.parse((ROOT / "src/siocore/_speedups/__init__.py").read_text(encoding="utf-8"))
+    names = next(
+        ast.literal_eval(node.value)
+        for node in selector.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "IN_PLACE"
+    )
+    return {name: POINTERS.get(name, f"src/{name.replace('.', '/')}.py") for name in names}
 
 
 def enabled(name: str) -> bool:
     return os.environ.get(name, "") not in ("", "0")
+
+
+def flags(name: str) -> list[str]:
+    if os.name != "posix":
+        return []
+    # The unmasking loop is vectorised from -O3 on; some Pythons are configured with -O2. Elsewhere -O3 is only larger.
+    return ["-O3" if name in CODECS else "-O2"]
 
 
 def extensions() -> list[Extension]:
@@ -43,12 +68,17 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    # The unmasking loop is vectorised from -O3 on; some Pythons are configured with -O2.
-    flags = ["-O3"] if os.name == "posix" else []
-    modules = [Extension(name, [source], extra_compile_args=flags) for name, source in SOURCES.items()]
+    modules = [
+        Extension(name, [source], extra_compile_args=flags(name)) for name, source in (CODECS | in_place()).items()
+    ]
     # The C files stay out of the source tree, and so out of the sdist: they are made anew by every build.
     compiled: list[Extension] = cythonize(  # type: ignore[no-untyped-call]
-        modules, build_dir="build/cython", include_path=["src"]
+        modules,
+        build_dir="build/cython",
+        include_path=["src"],
+        # Annotations are for type checkers; the C types are in the .pxd files.
+        compiler_directives={"language_level": 3, "annotation_typing": False, "nonecheck": True},
+        nthreads=os.cpu_count() or 1,
     )
     return compiled
 

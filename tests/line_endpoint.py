@@ -1,7 +1,7 @@
 """An endpoint that speaks lines: the smallest thing that the driver can drive.
 
 Each line is an event; the application answers with ``connection.send``. It implements the whole surface that the
-driver expects of an endpoint (siocore._driver.interfaces), so that the driver is tested without the protocols.
+driver expects of an endpoint (siocore.driven), so that the driver is tested without the protocols.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from siocore.waiting import Waiter
+from siocore.driven import DrivenConnection, DrivenEndpoint
+from siocore.options import ServerOptions
 
 GOODBYE = b"goodbye\n"
 
@@ -28,17 +29,12 @@ class Gone:
     connection: LineConnection
 
 
-class LineConnection:
+class LineConnection(DrivenConnection):
     def __init__(self, endpoint: LineEndpoint, peer: object, secure: bool) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.peer = peer
         self.secure = secure
-        self.transport: object | None = None
-        self.unsent = 0
-        self.wants_read = True
-        self.closing = False
-        self.closed = False
-        self.aborted = False
         self.lost = False
         self.eof = False
         self.output = bytearray()
@@ -49,14 +45,14 @@ class LineConnection:
 
     # For the driver
 
-    def receive_data(self, data: bytes, *, now: float) -> None:
+    def receive_data(self, data: bytes, now: float) -> None:
         assert not self.lost
         assert data
         *lines, self.partial = (self.partial + data).split(b"\n")
         self.endpoint.events.extend(Line(self, line.decode()) for line in lines)
         self.touch(now)
 
-    def receive_eof(self, *, now: float) -> None:
+    def receive_eof(self, now: float) -> None:
         assert not self.lost
         assert not self.eof
         self.eof = True
@@ -64,7 +60,7 @@ class LineConnection:
         if not self.endpoint.keep_half_open:
             self.close()
 
-    def connection_lost(self, *, now: float) -> None:
+    def connection_lost(self, now: float) -> None:
         assert not self.lost
         self.lost = True
         self.deadline = None
@@ -78,7 +74,7 @@ class LineConnection:
         self.output.clear()
         return data
 
-    def flushed(self, *, now: float) -> None:
+    def flushed(self, now: float) -> None:
         assert self.unsent == 0
         self.flushes += 1
 
@@ -121,7 +117,7 @@ class LineConnection:
             self.endpoint.wake()
 
 
-class LineEndpoint:
+class LineEndpoint(DrivenEndpoint):
     """``idle_timeout``: seconds until a silent connection is told and closed."""
 
     def __init__(
@@ -131,15 +127,13 @@ class LineEndpoint:
         keep_half_open: bool = False,
         connection_type: type[LineConnection] = LineConnection,
     ) -> None:
+        super().__init__(ServerOptions())
         self.idle_timeout = idle_timeout
         self.keep_half_open = keep_half_open
         self.connection_type = connection_type
         self.connections: set[LineConnection] = set()
         self.events: deque[Line | Gone] = deque()
-        self.ready: list[LineConnection] = []
-        self.clock: Callable[[], float] | None = None
-        self.wake: Callable[[], None] | None = None
-        self.make_waiter: Callable[[], Waiter] | None = None
+        self.ready: list[DrivenConnection] = []
         self.stopping = False
         self.alarms: list[tuple[float, Callable[[], None]]] = []
 
@@ -148,7 +142,7 @@ class LineEndpoint:
         assert self.clock is not None
         return self.clock()
 
-    def connection_made(self, peer: object, *, now: float, secure: bool = False) -> LineConnection:
+    def connection_made(self, peer: object, now: float, secure: bool = False) -> LineConnection:
         assert not self.stopping
         connection = self.connection_type(self, peer, secure)
         connection.touch(now)
@@ -159,7 +153,7 @@ class LineEndpoint:
         deadlines = [connection.deadline for connection in self.connections if connection.deadline is not None]
         return min([*deadlines, *(deadline for deadline, _ in self.alarms)], default=None)
 
-    def handle_timeout(self, *, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
         for connection in list(self.connections):
             if connection.deadline is not None and connection.deadline <= now:
                 connection.deadline = None
@@ -177,17 +171,17 @@ class LineEndpoint:
     def next_event(self) -> Line | Gone | None:
         return self.events.popleft() if self.events else None
 
-    def take_ready(self) -> list[LineConnection]:
+    def take_ready(self) -> list[DrivenConnection]:
         ready, self.ready = self.ready, []
         return ready
 
-    def shutdown(self, *, now: float) -> None:
+    def shutdown(self, now: float) -> None:
         self.stopping = True
         for connection in self.connections:
             connection.send(GOODBYE)
             connection.close()
 
-    def abort(self, *, now: float) -> None:
+    def abort(self, now: float) -> None:
         for connection in self.connections:
             connection.abort()
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 
 from raw_client import SocketApp
 from siocore import BroadcastOperator, Server, Socket
-from siocore._speedups import encode_packet
-from siocore.codec.message import Outgoing
-from siocore.socketio import broadcast
 from siocore.testing import TestClient
 
 
@@ -108,42 +106,43 @@ def test_operators_never_change() -> None:
         low.rooms = ("x",)  # type: ignore[attr-defined]
 
 
-def test_an_event_is_encoded_and_framed_once_whoever_many_receive_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Counted:
+    """Notes each time that it is encoded."""
+
+    value: int
+    encoded: ClassVar[list[int]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "value":
+            Counted.encoded.append(1)
+        return super().__getattribute__(name)
+
+
+def test_an_event_is_encoded_and_framed_once_whoever_many_receive_it() -> None:
     hall = Hall()
-    encoded: list[object] = []
     written: list[bytes] = []
-
-    def counting(*args: Any) -> tuple[bytes, list[bytes]]:
-        encoded.append(args)
-        return encode_packet(*args)
-
-    monkeypatch.setattr(broadcast, "encode_packet", counting)
     for connection in hall.server.protocol.connections:
         assert not connection.has_output
-    hall.app.emit("news", {"a": 1}, b"binary")
+    Counted.encoded.clear()
+    hall.app.emit("news", Counted(1), b"binary")
     for connection in hall.server.protocol.connections:
         written += connection._output
-    assert len(encoded) == 1
+    assert len(Counted.encoded) == 1
     assert len(written) == 5
     # The very same object, not five equal ones.
     assert len({id(frames) for frames in written}) == 1
     assert hall.receivers() == [0, 1, 2, 3, 4]
 
 
-def test_a_payload_for_polling_is_made_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_payload_for_polling_is_made_once_too() -> None:
     hall = Hall("polling")
-    made: list[bytes] = []
-    payload = Outgoing.payload
-
-    def noting(self: Outgoing) -> bytes:
-        made.append(payload(self))
-        return made[-1]
-
-    monkeypatch.setattr(Outgoing, "payload", noting)
     hall.app.emit("news", "x" * 100)
+    waiting = [message for session in hall.server.protocol.sessions.values() for message in session._outbox]
+    assert len(waiting) == 5
+    assert len({id(message) for message in waiting}) == 1
+    assert waiting[0].payload() is waiting[0].payload()
     assert hall.receivers() == [0, 1, 2, 3, 4]
-    assert len(made) == 5
-    assert len({id(each) for each in made}) == 1
 
 
 def test_broadcasts_and_single_events_keep_the_order_in_which_they_were_sent() -> None:

@@ -13,7 +13,6 @@ from raw_client import RawHttp, RawPolling, RawWebSocket, assert_nothing_left
 from siocore import Connection, ConnectionRefused, EngineServer, Limits, Request, Server, Session, Socket
 from siocore.http.connection import HttpConnection
 from siocore.http.websocket import WebSocketConnection
-from siocore.inbox import Inbox
 from siocore.socketio.acks import PendingAck
 from siocore.socketio.client import Client
 from siocore.testing import EngineClient, TestClient, TestServer
@@ -24,7 +23,6 @@ PER_CLIENT = (
     Client,
     Connection,
     HttpConnection,
-    Inbox,
     PendingAck,
     Request,
     Session,

@@ -275,13 +275,24 @@ def test_compiled_module_that_is_missing_among_others_is_an_error(copied_package
     assert answer.stdout == ""
 
 
+@needs_compiled
 def test_compiled_module_that_misses_another_module_is_an_error(copied_package: Path) -> None:
-    for file in compiled_files(copied_package, "_frames"):
+    for file in compiled_files(copied_package, "_heads"):
         file.unlink()
-    (copied_package / "siocore" / "_speedups" / "_frames.py").write_text("import a_module_that_is_nowhere\n")
+    (copied_package / "siocore" / "_speedups" / "_heads.py").write_text("import a_module_that_is_nowhere\n")
     answer = implementation(copied_package)
     assert "a_module_that_is_nowhere" in answer.stderr
     assert answer.stdout == ""
+
+
+@needs_compiled
+def test_module_compiled_in_place_that_is_missing_is_an_error(copied_package: Path) -> None:
+    for file in (copied_package / "siocore").glob(f"timers{sysconfig.get_config_var('EXT_SUFFIX')}"):
+        file.unlink()
+    answer = implementation(copied_package)
+    assert "siocore.timers is missing in the compiled build" in answer.stderr
+    assert answer.stdout == ""
+    assert implementation(copied_package, SIOCORE_NO_EXTENSIONS="1").stdout == "python\n"
 
 
 def test_codecs_import_nothing_above_them() -> None:

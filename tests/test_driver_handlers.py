@@ -521,7 +521,7 @@ def test_a_keyboard_interrupt_within_the_nursery_of_a_handler_comes_out_of_serve
 @each_host
 def test_a_bug_in_the_core_comes_out_of_serve(host: str) -> None:
     class Broken(LineConnection):
-        def receive_data(self, data: bytes, *, now: float) -> None:
+        def receive_data(self, data: bytes, now: float) -> None:
             raise ZeroDivisionError
 
     def scenario(server: Server) -> None:
@@ -540,7 +540,7 @@ def test_a_bug_in_the_core_while_stopping_comes_out_of_serve_too(host: str, meth
     class Broken(LineEndpoint):
         pass
 
-    def fail(self: LineEndpoint, *, now: float) -> None:
+    def fail(self: LineEndpoint, now: float) -> None:
         raise ZeroDivisionError
 
     setattr(Broken, method, fail)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from codec_builds import needs_compiled
 from siocore.codec import heads as python_build
-from siocore.http import HttpConnection, RequestReceived
+from siocore.codec.heads import CLOSE, KEEP, UNDECIDED
+from siocore.http import BodyReceived, HttpConnection, HttpState, RequestReceived
 from siocore.options import Limits
 
 PLAIN = b"GET /socket.io/?EIO=4 HTTP/1.1\r\nHost: a\r\nX-Blanks: \t b \tc \t\r\nX-Empty:\r\nAccept: */*\r\n\r\n"
@@ -71,6 +72,8 @@ def test_a_plain_head_is_taken_apart(build: object) -> None:
         "GET",
         "/socket.io/?EIO=4",
         [(b"host", b"a"), (b"x-blanks", b"b \tc"), (b"x-empty", b""), (b"accept", b"*/*")],
+        0,
+        KEEP,
     )
 
 
@@ -82,7 +85,30 @@ def test_the_longest_name_and_length_that_are_plain(build: object) -> None:
         "POST",
         "/",
         [(b"host", b"a"), (name, b"b"), (b"content-length", b"9" * 18)],
+        10**18 - 1,
+        KEEP,
     )
+
+
+@pytest.mark.parametrize("build", builds())
+@pytest.mark.parametrize(
+    ("lines", "fate"),
+    [
+        (b"Connection: Keep-Alive\r\n", KEEP),
+        (b"Connection: keep-alive\r\nConnection: keep-alive\r\n", KEEP),
+        (b"Connection: Close\r\n", CLOSE),
+        (b"Connection: close\r\nConnection: keep-alive\r\n", CLOSE),
+        (b"Connection: close, keep-alive\r\n", UNDECIDED),
+        (b"Connection: upgrade\r\nConnection: close\r\n", UNDECIDED),
+        (b"Connection:\r\n", UNDECIDED),
+        (b"Upgrade: websocket\r\n", UNDECIDED),
+        (b"Expect: 100-continue\r\nConnection: close\r\n", UNDECIDED),
+        (b"Content-Encoding: identity\r\n", UNDECIDED),
+    ],
+)
+def test_what_becomes_of_the_connection(build: object, lines: bytes, fate: int) -> None:
+    found = build().recognise_head(b"GET / HTTP/1.1\r\nHost: a\r\n%s\r\n" % lines)  # type: ignore[operator]
+    assert found[4] == fate
 
 
 @pytest.mark.parametrize("build", builds())
@@ -130,7 +156,44 @@ def test_what_is_recognised_is_what_h11_reads(first: bytes, rest: list[bytes]) -
     event = parser.next_event()
     assert isinstance(event, h11.Request)
     assert event.http_version == b"1.1"
-    assert plain == (event.method.decode(), event.target.decode(), list(event.headers))
+    assert plain[:3] == (event.method.decode(), event.target.decode(), list(event.headers))
+
+
+decisive = st.sampled_from(
+    [
+        b"Connection: close",
+        b"Connection: keep-alive",
+        b"connection: Keep-Alive, close",
+        b"Connection: upgrade",
+        b"Upgrade: websocket",
+        b"Upgrade: h2c",
+        b"Expect: 100-continue",
+        b"Content-Encoding: identity",
+        b"Content-Encoding: gzip",
+        b"Content-Length: 0",
+        b"Content-Length: 2",
+        b"Content-Length: 99999999",
+    ]
+)
+
+
+def answered(first: bytes, rest: list[bytes]) -> tuple[object, ...]:
+    """What becomes of a request, its body and its connection."""
+    connection = HttpConnection(Limits())
+    connection.receive_data(whole(first, rest) + b"ok")
+    events: list[RequestReceived | BodyReceived] = []
+    while (event := connection.next_event()) is not None:
+        events.append(event)
+    if connection.state is HttpState.ANSWERING:
+        connection.respond(200, ())
+    reported = [(event.upgrade,) if isinstance(event, RequestReceived) else event.body for event in events]
+    return reported, b"".join(connection.output), connection.closing, connection.state
+
+
+@given(st.sampled_from([b"GET / HTTP/1.1", b"POST / HTTP/1.1"]), st.lists(decisive, max_size=4))
+def test_a_plain_head_is_answered_as_one_that_h11_has_read(first: bytes, rest: list[bytes]) -> None:
+    # The byte in the last header is not plain, and means nothing.
+    assert answered(first, [b"Host: a", *rest]) == answered(first, [b"Host: a", *rest, b"X: \xff"])
 
 
 @needs_compiled

@@ -19,6 +19,7 @@ import websockets.sync.client
 
 import build_client
 import siocore
+from siocore._speedups import IN_PLACE
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = [
@@ -92,6 +93,8 @@ def test_the_sdist_has_the_sources_of_the_compiled_modules_and_no_c(built: Path)
         "src/siocore/_speedups/_frames.pyx",
         "src/siocore/_speedups/_frames.pyi",
         "src/siocore/_speedups/_heads.pyx",
+        "src/siocore/_speedups/_transfer.pyx",
+        "src/siocore/engineio/session.pxd",
         "src/siocore/demo/page/index.html",
         "tests/test_packaging.py",
         "tests/peers/package-lock.json",
@@ -118,7 +121,8 @@ def test_the_wheel_has_modules_data_and_licences_and_no_sources_of_compiled_modu
     assert {name.partition("/")[0] for name in names} <= {"siocore", metadata_name.partition("/")[0]}
     if os.environ.get("SIOCORE_NO_EXTENSIONS", "") in ("", "0") and siocore.IMPLEMENTATION == "cython":
         compiled = {Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))}
-        assert compiled == {"_engineio", "_json", "_socketio", "_frames", "_heads"}
+        codecs = {"_engineio", "_json", "_socketio", "_frames", "_heads", "_steps"}
+        assert compiled == codecs | {name.rpartition(".")[2] for name in IN_PLACE}
     if (build_client.BUNDLE / build_client.STAMP).is_file():
         assert {*BUNDLE, "siocore/_client/LICENSE"} <= names
 

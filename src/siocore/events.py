@@ -53,14 +53,20 @@ class ConnectRequested:
     socket: Socket
 
 
-@dataclass(slots=True)
 class EventReceived:
     """Socket.IO: an event. With an ``ack_id``, ``socket.ack(ack_id, ...)`` acknowledges it, once."""
 
-    socket: Socket
-    name: str | int | float
-    args: list[object]
-    ack_id: int | None
+    # Written out, where the others are dataclasses: there is one of these for every message.
+    __slots__ = ("ack_id", "args", "name", "socket")
+
+    def __init__(self, socket: Socket, name: str | int | float, args: list[object], ack_id: int | None) -> None:
+        self.socket = socket
+        self.name = name
+        self.args = args
+        self.ack_id = ack_id
+
+    def __repr__(self) -> str:
+        return f"EventReceived(socket={self.socket!r}, name={self.name!r}, args={self.args!r}, ack_id={self.ack_id!r})"
 
 
 @dataclass(slots=True)

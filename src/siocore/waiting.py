@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Any, Protocol
 
-from siocore.options import ServerOptions
-
-__all__ = ["READY", "Drainable", "Ready", "Sent", "Waiter", "WaiterMaker"]
+__all__ = ["READY", "Drainable", "Ready", "Sent", "Waiter"]
 
 
 class Waiter(Protocol):
@@ -44,11 +42,8 @@ class Drainable(Protocol):
     @property
     def buffered(self) -> int: ...
 
-
-class WaiterMaker(Protocol):
-    """The endpoint, as whoever waits sees it."""
-
-    options: ServerOptions
+    @property
+    def high_water(self) -> int: ...
 
     def new_waiter(self) -> Waiter:
         """Raises LocalProtocolError when nobody drives the endpoint."""
@@ -57,16 +52,15 @@ class WaiterMaker(Protocol):
 class Sent:
     """What ``emit`` and ``send`` return. Awaiting it waits until little is buffered: that is the backpressure."""
 
-    __slots__ = ("_maker", "_target")
+    __slots__ = ("_target",)
 
-    def __init__(self, target: Drainable, maker: WaiterMaker) -> None:
+    def __init__(self, target: Drainable) -> None:
         self._target = target
-        self._maker = maker
 
     def __await__(self) -> Generator[Any, None, None]:
         target = self._target
-        while target.open and target.buffered > self._maker.options.limits.high_water:
-            waiter = self._maker.new_waiter()
+        while target.open and target.buffered > target.high_water:
+            waiter = target.new_waiter()
             if target.drain_waiters is None:
                 target.drain_waiters = []
             target.drain_waiters.append(waiter)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Sequence
-from contextvars import copy_context
-from enum import Enum
+from collections.abc import Sequence
 from threading import get_ident
 from typing import Final
 
@@ -18,6 +16,7 @@ from siocore._driver.handlers import Suspended, stay_with
 from siocore._driver.interfaces import Address, Application, Host
 from siocore._driver.listeners import Listener
 from siocore._driver.sockets import Sockets
+from siocore._driver.turn import SLICE, Stop, Turn
 from siocore.waiting import Waiter
 
 __all__ = ["Driver"]
@@ -25,7 +24,7 @@ __all__ = ["Driver"]
 # Theory of operation
 # -------------------
 # A turn:    read what is ready -> core -> handlers -> deadline -> output, one write per connection -> wait.
-#            Deadlines and output can make events: _pump() repeats these steps until nothing is left.
+#            Deadlines and output can make events: Turn.pump() repeats these steps until nothing is left.
 # Leader:    the task that runs turns. A handler that suspends makes it a follower: the task stays with that handler
 #            and ends with it, and a new task leads (handlers.py). So there is one leader at any time, and no lock.
 # Waking:    the endpoint calls wake() whenever it has work. The leader looks for work before it waits, so within its
@@ -38,17 +37,8 @@ __all__ = ["Driver"]
 
 logger = logging.getLogger("siocore")
 
-#: The leader lets other tasks run after this many turns or seconds, and looks at the clock after this many handlers.
+#: The leader lets other tasks run after this many turns, or SLICE seconds.
 _TURNS: Final = 16
-_SLICE: Final = 0.005
-_HANDLERS: Final = 32
-
-
-class _Stop(Enum):
-    """Why no more handlers are run now."""
-
-    SLICE_OVER = "it is other tasks' turn"
-    CANCELLED = "a handler has cancelled the leader's task"
 
 
 class Driver:
@@ -64,10 +54,10 @@ class Driver:
         protocol = app.protocol
         if protocol.wake is not None:
             raise RuntimeError("this application is being served already; make one application for each server")
-        self._dispatch = app.dispatch
         self._protocol = protocol
         self._host = host
         self._sockets = Sockets(protocol, listeners, ssl_context)
+        self._turn = Turn(protocol, app.dispatch, self._sockets, host.clock)
         self.addresses: list[Address] = [listener.address for listener in listeners]
         self._thread = get_ident()
         self._waiting = False
@@ -102,7 +92,7 @@ class Driver:
         if not self._stopping:
             self._stopping = True
             self._sockets.close_listeners()
-            self._protocol.shutdown(now=self._host.clock())
+            self._protocol.shutdown(self._host.clock())
             self._sockets.signal()
 
     def abort(self) -> None:
@@ -115,7 +105,7 @@ class Driver:
         try:
             self.shut_down()
             self._sockets.write(self._host.clock())
-            self._protocol.abort(now=self._host.clock())
+            self._protocol.abort(self._host.clock())
         except Exception as exc:
             self.fail(exc)
             return
@@ -195,6 +185,7 @@ class Driver:
         host = self._host
         clock = host.clock
         read = self._sockets.read
+        pump = self._turn.pump
         cancel_requests = host.cancel_requests()
         self._waiting = False
         turns = 0
@@ -204,7 +195,7 @@ class Driver:
             # Events that are left over come first: what is read must not pile up.
             busy = self._left_over or read(now)
             self._left_over = True
-            outcome = self._pump(now, slice_start, cancel_requests)
+            outcome = pump(now, slice_start, cancel_requests)
             self._left_over = outcome is not None
             if outcome is None:
                 if self._stopping and self._is_over():
@@ -217,14 +208,14 @@ class Driver:
                     slice_start = clock()
                     continue
                 turns += 1
-            elif outcome is _Stop.SLICE_OVER:
+            elif outcome is Stop.SLICE_OVER:
                 turns = _TURNS
-            elif outcome is _Stop.CANCELLED:
+            elif outcome is Stop.CANCELLED:
                 self._lead_on()
                 return None
             else:
                 return outcome
-            if turns >= _TURNS or now - slice_start > _SLICE:
+            if turns >= _TURNS or now - slice_start > SLICE:
                 await host.checkpoint()
                 turns = 0
                 slice_start = clock()
@@ -246,49 +237,3 @@ class Driver:
         deadline = self._protocol.next_deadline()
         resume_at = self._sockets.resume_at
         return resume_at if resume_at is not None and (deadline is None or resume_at < deadline) else deadline
-
-    # The middle of a turn -----------------------------------------------------------------------------------------
-
-    def _pump(
-        self, now: float, slice_start: float, cancel_requests: Callable[[], int] | None
-    ) -> Suspended | _Stop | None:
-        """Handlers, output and deadline, until the core has nothing more: then ``None``."""
-        sockets = self._sockets
-        protocol = self._protocol
-        timed = False
-        while True:
-            outcome = self._handle(slice_start, cancel_requests)
-            due = False
-            if not timed:
-                deadline = protocol.next_deadline()
-                if deadline is not None and deadline <= sockets.settled:
-                    due = timed = True
-                    protocol.handle_timeout(now=sockets.settled)
-            sockets.write(now)
-            if outcome is not None:
-                return outcome
-            if not due and not sockets.stirred:
-                return None
-            sockets.stirred = False
-
-    def _handle(self, slice_start: float, cancel_requests: Callable[[], int] | None) -> Suspended | _Stop | None:
-        """Run handlers until there is no event left, or one suspends, or other tasks should run."""
-        next_event = self._protocol.next_event
-        dispatch = self._dispatch
-        left = _HANDLERS
-        while (event := next_event()) is not None:
-            context = copy_context()
-            try:
-                coroutine = context.run(dispatch, event)
-                if coroutine is not None:
-                    return Suspended(context, coroutine, context.run(coroutine.send, None))
-            except StopIteration:
-                pass
-            if cancel_requests is not None and cancel_requests():
-                return _Stop.CANCELLED
-            left -= 1
-            if not left:
-                left = _HANDLERS
-                if self._host.clock() - slice_start > _SLICE:
-                    return _Stop.SLICE_OVER
-        return None

@@ -10,15 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from siocore._driver.acceptor import Acceptor
-from siocore._driver.interfaces import Connection, Endpoint
 from siocore._driver.listeners import Listener
 from siocore._driver.poller import BROKEN, HANGUP, READ, WRITE, make_poller
 from siocore._driver.tls import TLSStream
 from siocore._driver.wire import Wire
+from siocore.driven import DrivenConnection, DrivenEndpoint
 
 __all__ = ["Sockets"]
 
-_READ_SIZE: Final = 65_536
 #: Descriptors reported by one poll. More of them make better batches, up to a point.
 _BATCH: Final = 512
 #: Bytes read before their handlers run: bounds what a turn holds in memory, whatever the number of connections.
@@ -28,7 +27,9 @@ _READ_BUDGET: Final = 1_048_576
 class Sockets:
     """The listeners and connections of one endpoint, in one poller."""
 
-    def __init__(self, protocol: Endpoint, listeners: Sequence[Listener], ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, protocol: DrivenEndpoint, listeners: Sequence[Listener], ssl_context: ssl.SSLContext | None
+    ) -> None:
         self._protocol = protocol
         self._ssl_context = ssl_context
         self._poller = make_poller()
@@ -44,7 +45,7 @@ class Sockets:
         self._sweep_start: float | None = None
         self._swept = 0
         # Connections whose flags must be looked at though the endpoint has not named them.
-        self._again: list[Connection] = []
+        self._again: list[DrivenConnection] = []
         #: All bytes that were in the kernel at this time have been read.
         self.settled = float("-inf")
         #: The core was told something while writing, so that there may be new events.
@@ -114,14 +115,12 @@ class Sockets:
             if mask != READ and not self._is_readable(wire, mask, now):
                 continue
             try:
-                data = wire.stream.recv(_READ_SIZE)
-            except BlockingIOError:
-                data = None
+                data = wire.receive()
             except OSError:
                 self._lose(wire, now)
                 continue
             if data:
-                wire.conn.receive_data(data, now=now)
+                wire.conn.receive_data(data, now)
                 budget -= len(data)
             elif data is not None:
                 self._end(wire, now)
@@ -141,7 +140,7 @@ class Sockets:
     def _accept(self, now: float) -> None:
         for sock, peer in self._acceptor.accept(now):
             tls = TLSStream(sock, self._ssl_context) if self._ssl_context is not None else None
-            conn = self._protocol.connection_made(peer, now=now, secure=tls is not None)
+            conn = self._protocol.connection_made(peer, now, tls is not None)
             conn.transport = self._wires[sock.fileno()] = Wire(sock, tls, conn)
 
     def _settle(self) -> None:
@@ -189,16 +188,16 @@ class Sockets:
         if not wire.eof:
             wire.eof = True
             self._watch(wire)
-            wire.conn.receive_eof(now=now)
+            wire.conn.receive_eof(now)
             self._again.append(wire.conn)
 
-    def _lose(self, wire: Wire, now: float, *, reset: bool = False) -> None:
+    def _lose(self, wire: Wire, now: float, reset: bool = False) -> None:
         """Close the descriptor and tell the core."""
         del self._wires[wire.fd]
         self._poller.unregister(wire.fd)
         wire.close(reset=reset)
         wire.conn.transport = None
-        wire.conn.connection_lost(now=now)
+        wire.conn.connection_lost(now)
         self.stirred = True
         self._acceptor.resume()
 
@@ -206,9 +205,9 @@ class Sockets:
 
     def write(self, now: float) -> None:
         """Send the output of every connection that is ready, once, and do what their flags say."""
-        take_ready = self._protocol.take_ready
+        protocol = self._protocol
         while True:
-            ready = take_ready()
+            ready = protocol.take_ready()
             if self._again:
                 ready = [*ready, *self._again]
                 self._again.clear()
@@ -219,7 +218,7 @@ class Sockets:
                 if type(wire) is not Wire:
                     continue
                 if conn.aborted:
-                    self._lose(wire, now, reset=True)
+                    self._lose(wire, now, True)
                     continue
                 # While earlier output waits for the kernel, later output waits in the core, which counts it.
                 if not wire.mask & WRITE:
@@ -235,7 +234,7 @@ class Sockets:
                 if wire.mask != READ or not conn.wants_read or conn.closing or conn.closed:
                     self._attend(wire, conn, now)
 
-    def _attend(self, wire: Wire, conn: Connection, now: float) -> None:
+    def _attend(self, wire: Wire, conn: DrivenConnection, now: float) -> None:
         """Whatever is not just an open connection whose output has left."""
         if not wire.unsent():
             if conn.closed:
@@ -255,7 +254,7 @@ class Sockets:
         conn.unsent = wire.unsent()
         if flushed:
             self._watch(wire)
-            conn.flushed(now=now)
+            conn.flushed(now)
             self.stirred = True
             self._again.append(conn)
 

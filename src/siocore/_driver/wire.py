@@ -7,24 +7,25 @@ import socket
 import struct
 from typing import Final
 
-from siocore._driver.interfaces import Connection
 from siocore._driver.poller import READ
 from siocore._driver.tls import TLSStream
+from siocore._driver.transfer import receive, transmit
+from siocore.driven import DrivenConnection
 
 __all__ = ["Wire"]
 
+_READ_SIZE: Final = 65_536
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Wire:
-    """One connection. ``stream`` is the socket, or TLS above it: both have ``recv`` and ``send``."""
+    """One connection: the socket, and TLS above it if there is any."""
 
-    __slots__ = ("conn", "eof", "fd", "hung_up", "mask", "rest", "shut", "sock", "stream", "tls")
+    __slots__ = ("conn", "eof", "fd", "hung_up", "mask", "rest", "shut", "sock", "tls")
 
-    def __init__(self, sock: socket.socket, tls: TLSStream | None, conn: Connection) -> None:
+    def __init__(self, sock: socket.socket, tls: TLSStream | None, conn: DrivenConnection) -> None:
         self.sock = sock
         self.tls = tls
-        self.stream: socket.socket | TLSStream = sock if tls is None else tls
         self.fd = sock.fileno()
         self.conn = conn
         #: What the poller watches it for.
@@ -41,18 +42,31 @@ class Wire:
         """Bytes that were taken from the connection and not accepted by the kernel."""
         return (len(self.rest) if self.rest is not None else 0) + (self.tls.backlog if self.tls is not None else 0)
 
+    def receive(self) -> bytes | None:
+        """What has arrived; ``b""`` at the end, ``None`` if there is nothing. Raises :exc:`OSError`."""
+        if self.tls is None:
+            return receive(self.fd)
+        try:
+            return self.tls.recv(_READ_SIZE)
+        except BlockingIOError:
+            return None
+
     def send(self, data: bytes | memoryview) -> bool:
         """Send; true when everything has left. What has not is in ``rest``, or encrypted in the TLS stream.
 
         Raises :exc:`OSError` when the connection is broken.
         """
-        try:
-            sent = self.stream.send(data)
-        except BlockingIOError:
-            sent = 0
+        tls = self.tls
+        if tls is None:
+            sent = transmit(self.fd, data)
+        else:
+            try:
+                sent = tls.send(data)
+            except BlockingIOError:
+                sent = 0
         if sent == len(data):
             self.rest = None
-            return self.tls is None or not self.tls.backlog
+            return tls is None or not tls.backlog
         self.rest = memoryview(data)[sent:]
         return False
 

@@ -1,19 +1,29 @@
-"""Chooses between the compiled and the pure Python build of the codecs: all of one, or all of the other.
+"""Chooses between the compiled and the pure Python build: all of one, or all of the other.
 
 ``IMPLEMENTATION`` says which it is. ``SIOCORE_NO_EXTENSIONS=1`` in the environment asks for pure Python. Without it,
-pure Python is used only where the compiled modules were never built; one that is there and does not load is an error.
+pure Python is used only where the compiled modules were never built; one that is missing or does not load is an error.
+
+The codecs are compiled a second time, under names of their own, and offered from here. The classes of the core know
+each other's layout in memory, so that there is one of each: they are compiled in place, and a finder decides whether
+their names mean the compiled module or the source beside it.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+)
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
-
-from siocore.codec.engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
-from siocore.codec.frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
-from siocore.codec.heads import recognise_head
-from siocore.codec.json import dumps, loads
-from siocore.codec.socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
 
 __all__ = [
     "IMPLEMENTATION",
@@ -28,6 +38,7 @@ __all__ = [
     "encode_binary_packet",
     "encode_packet",
     "encode_payload",
+    "first_step",
     "loads",
     "message_frames",
     "parse_frames",
@@ -35,18 +46,79 @@ __all__ = [
     "text_frame",
 ]
 
-IMPLEMENTATION: Literal["cython", "python"] = "python"
+#: The modules that are compiled in place. setup.py reads them from here.
+IN_PLACE = (
+    "siocore._driver.sockets",
+    "siocore._driver.transfer",
+    "siocore._driver.turn",
+    "siocore._driver.wire",
+    "siocore.application.dispatcher",
+    "siocore.codec.message",
+    "siocore.driven",
+    "siocore.endpoint.connection",
+    "siocore.endpoint.engine",
+    "siocore.endpoint.interfaces",
+    "siocore.endpoint.server",
+    "siocore.engineio.gate",
+    "siocore.engineio.interfaces",
+    "siocore.engineio.session",
+    "siocore.events",
+    "siocore.http.connection",
+    "siocore.http.events",
+    "siocore.http.websocket",
+    "siocore.link",
+    "siocore.request",
+    "siocore.socketio.broadcast",
+    "siocore.socketio.client",
+    "siocore.socketio.names",
+    "siocore.socketio.namespace",
+    "siocore.socketio.socket",
+    "siocore.timers",
+    "siocore.waiting",
+)
 
-if not TYPE_CHECKING and os.environ.get("SIOCORE_NO_EXTENSIONS", "") in ("", "0"):
-    try:
-        from siocore._speedups._frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
-    except ModuleNotFoundError as error:
-        if error.name != "siocore._speedups._frames":
-            raise
-    else:
-        from siocore._speedups._engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
-        from siocore._speedups._heads import recognise_head
-        from siocore._speedups._json import dumps, loads
-        from siocore._speedups._socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
 
-        IMPLEMENTATION = "cython"
+def _choose() -> Literal["cython", "python"]:
+    if os.environ.get("SIOCORE_NO_EXTENSIONS", "") not in ("", "0"):
+        return "python"
+    folder = Path(__file__).parent
+    return "cython" if any((folder / f"_frames{suffix}").exists() for suffix in EXTENSION_SUFFIXES) else "python"
+
+
+IMPLEMENTATION: Literal["cython", "python"] = _choose()
+
+
+class _Finder:
+    """Finds the modules of IN_PLACE as the one build has them, and never as the other has."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in IN_PLACE or path is None:
+            return None
+        for folder in path:
+            if IMPLEMENTATION == "cython":
+                finder = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES))
+            else:
+                finder = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES))
+            spec = finder.find_spec(name)
+            if spec is not None:
+                return spec
+        raise ModuleNotFoundError(f"{name} is missing in the compiled build of siocore: install it anew", name=name)
+
+
+sys.meta_path.insert(0, _Finder)
+
+if TYPE_CHECKING or IMPLEMENTATION == "python":
+    from siocore.codec.engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
+    from siocore.codec.frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
+    from siocore.codec.heads import recognise_head
+    from siocore.codec.json import dumps, loads
+    from siocore.codec.socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
+    from siocore.steps import first_step
+else:
+    from siocore._speedups._engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
+    from siocore._speedups._frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
+    from siocore._speedups._heads import recognise_head
+    from siocore._speedups._json import dumps, loads
+    from siocore._speedups._socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
+    from siocore._speedups._steps import first_step

@@ -21,15 +21,15 @@ cdef enum:
 cdef uint64_t HIGH_BITS = 0x8080808080808080ULL
 
 
-def text_frame(payload):
+cpdef text_frame(payload):
     return single_frame(TEXT, payload)
 
 
-def binary_frame(payload):
+cpdef binary_frame(payload):
     return single_frame(BINARY, payload)
 
 
-def message_frames(text, attachments):
+cpdef message_frames(text, attachments):
     require_bytes(text)
     if not PyList_CheckExact(attachments):
         raise TypeError(f"attachments must be a list, not {type(attachments).__name__}")
@@ -57,7 +57,7 @@ def message_frames(text, attachments):
     return result
 
 
-def parse_frames(data, start, max_payload, out):
+cpdef parse_frames(data, start, max_payload, out):
     cdef const uint8_t* base
     cdef Py_ssize_t end
     if PyBytes_CheckExact(data):
@@ -110,7 +110,7 @@ def parse_frames(data, start, max_payload, out):
     return position
 
 
-def apply_mask(data, key, offset):
+cpdef apply_mask(data, key, offset):
     cdef const uint8_t* source
     cdef Py_ssize_t size
     if PyBytes_CheckExact(data):

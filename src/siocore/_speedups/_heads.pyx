@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The compiled twin of siocore.codec.heads: the same heads, in one pass over the bytes."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp
 
@@ -14,6 +14,11 @@ cdef enum:
     BLANK = 4
 
 cdef unsigned char _CLASS[256]
+cdef enum:
+    KEEP = 0
+    CLOSE = 1
+    UNDECIDED = 2
+
 # Names are sent back in lower case, so what a token becomes is looked up as well.
 cdef unsigned char _LOWER[256]
 
@@ -40,11 +45,9 @@ cdef tuple _COMMON = (
 cdef dict _NAMES = {name: name for name in _COMMON}
 
 
-def recognise_head(bytes head not None):
-    """The method, the target and the headers (names in lower case) of a plain head, or ``None`` if it is not plain.
-
-    ``head`` is a whole head with the empty line that ends it.
-    """
+cpdef recognise_head(head):
+    if not PyBytes_CheckExact(head):
+        raise TypeError(f"a head is bytes, not {type(head).__name__}")
     cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(head)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(head)
     cdef Py_ssize_t at, start, stop, index
@@ -52,6 +55,8 @@ def recognise_head(bytes head not None):
     cdef bint get
     cdef int hosts = 0
     cdef int lengths = 0
+    cdef long long length = 0
+    cdef int fate = KEEP
     cdef str target
     cdef bytes name
     cdef bytes value
@@ -104,13 +109,32 @@ def recognise_head(bytes head not None):
         elif name == b"content-length":
             if stop == start or stop - start > 18:
                 return None
+            length = 0
             for index in range(start, stop):
                 if data[index] < 48 or data[index] > 57:
                     return None
+                length = length * 10 + (data[index] - 48)
             lengths += 1
         elif name == b"transfer-encoding":
             return None
+        elif name == b"connection":
+            if is_word(data + start, stop - start, b"close", 5):
+                fate = CLOSE if fate == KEEP else fate
+            elif not is_word(data + start, stop - start, b"keep-alive", 10):
+                fate = UNDECIDED
+        elif name == b"upgrade" or name == b"expect" or name == b"content-encoding":
+            fate = UNDECIDED
         headers.append((name, value))
     if hosts != 1 or lengths > 1:
         return None
-    return "GET" if get else "POST", target, headers
+    return "GET" if get else "POST", target, headers, length, fate
+
+
+cdef inline bint is_word(const unsigned char *value, Py_ssize_t size, const char *word, Py_ssize_t length) noexcept:
+    cdef Py_ssize_t index
+    if size != length:
+        return False
+    for index in range(size):
+        if _LOWER[value[index]] != <unsigned char>word[index]:
+            return False
+    return True

@@ -9,7 +9,6 @@ from siocore.application.calls import Calls
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
 from siocore.events import ConnectionErrored, Event, MessageReceived, SessionClosed, SessionOpened
-from siocore.inbox import Inbox
 from siocore.options import ServerOptions
 
 __all__ = ["EngineServer"]
@@ -61,14 +60,9 @@ class EngineServer(Calls):
         if type(event) is MessageReceived:
             return self._message(event)
         if type(event) is SessionOpened:
-            event.session.client = Inbox(event.session)
             return self._lifecycle("connection", event.session)
         if type(event) is SessionClosed:
-            inbox = event.session.client
-            # Each refers to the other: together they would wait for the garbage collector.
-            event.session.client = None
-            if isinstance(inbox, Inbox):
-                inbox.clear()
+            event.session.drop_held(lambda held: True)
             return self._lifecycle("close", event.session, event.reason)
         if type(event) is ConnectionErrored:
             return self._lifecycle("connection_error", event)
@@ -76,24 +70,24 @@ class EngineServer(Calls):
 
     def _message(self, event: MessageReceived) -> _Call | None:
         handlers = self._handlers.get("message")
-        inbox = event.session.client
-        if handlers is None or not isinstance(inbox, Inbox):
+        session = event.session
+        if handlers is None:
             return None
-        if inbox.running >= self._max_running:
-            inbox.hold(event)
+        if session.running >= self._max_running:
+            session.hold(event)
             return None
-        inbox.running += 1
-        return self._run_messages(event, handlers, inbox)
+        session.running += 1
+        return self._run_messages(event, handlers)
 
-    async def _run_messages(
-        self, event: MessageReceived | None, handlers: tuple[Callable[..., Any], ...], inbox: Inbox[MessageReceived]
-    ) -> None:
+    async def _run_messages(self, event: MessageReceived, handlers: tuple[Callable[..., Any], ...]) -> None:
+        session = event.session
+        following: MessageReceived | None = event
         try:
-            while event is not None:
-                await self.run_all(handlers, (event.session, event.data), "message")
-                event = inbox.next_held()
+            while following is not None:
+                await self.run_all(handlers, (session, following.data), "message")
+                following = session.next_held()
         finally:
-            inbox.running -= 1
+            session.running -= 1
 
     def _lifecycle(self, name: str, *args: object) -> _Call | None:
         handlers = self._handlers.get(name)

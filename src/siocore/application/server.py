@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from types import CoroutineType
 from typing import Any, TypeVar
 
-from siocore.application.calls import Calls, is_awaitable, logger, resumed
+from siocore.application.calls import Calls
 from siocore.application.client_bundle import bundle_resources
+from siocore.application.dispatcher import Dispatcher
 from siocore.endpoint.server import ServerProtocol
-from siocore.errors import ConnectionRefused, LocalProtocolError
-from siocore.events import ConnectionErrored, ConnectRequested, Event, EventReceived, SocketDisconnected
+from siocore.events import Event
 from siocore.options import ServerOptions
 from siocore.socketio.acks import BroadcastAck
 from siocore.socketio.adapter import Adapter
@@ -22,7 +21,6 @@ from siocore.waiting import Ready
 __all__ = ["Server"]
 
 _H = TypeVar("_H", bound=Callable[..., Any])
-_Call = Coroutine[Any, Any, None]
 
 
 class Server(Calls):
@@ -36,7 +34,7 @@ class Server(Calls):
         super().__init__()
         self.protocol = ServerProtocol(ServerOptions(**options), adapter=adapter)
         self._root = self.protocol.of("/")
-        self._max_running = self.protocol.options.limits.max_running_handlers
+        self._dispatcher = Dispatcher(self, self._root)
         self.protocol.resources.update(bundle_resources(self.protocol.options))
 
     @property
@@ -120,154 +118,7 @@ class Server(Calls):
 
     # For the driver -------------------------------------------------------------------------------------------
 
-    def dispatch(self, event: Event) -> _Call | None:
-        """Call the handlers of an event. What is left to await comes back as a coroutine; never raises Exception."""
-        if type(event) is EventReceived:
-            return self._event(event)
-        if type(event) is ConnectRequested:
-            socket = event.socket
-            if socket.namespace.middlewares:
-                return self._admit(socket)
-            # False: the client has gone in the same turn.
-            return self._lifecycle(socket, "connection", socket) if socket.accept() else None
-        if type(event) is SocketDisconnected:
-            return self._disconnected(event)
-        if type(event) is ConnectionErrored:
-            return self._lifecycle_of(self._root, "connection_error", event)
-        return None
-
-    def _event(self, event: EventReceived) -> _Call | None:
-        socket = event.socket
-        namespace = socket.namespace
-        inbox = socket.client.inbox
-        if inbox.running >= self._max_running:
-            inbox.hold(event)
-            return None
-        handlers = namespace.handlers.get(event.name, ())
-        if namespace.any_handlers or len(handlers) != 1:
-            if not handlers and not namespace.any_handlers:
-                return None
-            inbox.running += 1
-            return self._run_event(event, self._several(event))
-        try:
-            result = handlers[0](socket, *event.args)
-            if type(result) is CoroutineType:
-                # Its first step is taken here: most handlers never suspend, and these need no second coroutine.
-                try:
-                    result = resumed(result, result.send(None))
-                except StopIteration as stop:
-                    result = stop.value
-                else:
-                    inbox.running += 1
-                    return self._run_event(event, result)
-            elif is_awaitable(result):
-                inbox.running += 1
-                return self._run_event(event, result)
-            if result is not None and event.ack_id is not None:
-                self._acknowledge(event, result)
-        except Exception as error:
-            return self._reported(error, socket, str(event.name))
-        return None
-
-    async def _run_event(self, event: EventReceived, call: Any) -> None:
-        inbox = event.socket.client.inbox
-        try:
-            while True:
-                try:
-                    result = await call
-                    if result is not None:
-                        self._acknowledge(event, result)
-                except Exception as error:
-                    await self.failed(error, event.socket, str(event.name))
-                # The task of the handler that ended goes on with what waited for it.
-                following = inbox.next_held()
-                if following is None:
-                    return
-                event, call = following, self._several(following)
-        finally:
-            inbox.running -= 1
-
-    async def _several(self, event: EventReceived) -> object:
-        """Every handler of an event in turn; the first value that one returns is the acknowledgement."""
-        socket = event.socket
-        answer: object = None
-        if socket.namespace.any_handlers:
-            await self.run_all(socket.namespace.any_handlers, (socket, event.name, *event.args), str(event.name))
-        for handler in socket.namespace.handlers.get(event.name, ()):
-            try:
-                result = handler(socket, *event.args)
-                if is_awaitable(result):
-                    result = await result
-            except Exception as error:
-                await self.failed(error, socket, str(event.name))
-                continue
-            if answer is None:
-                answer = result
-        return answer
-
-    def _acknowledge(self, event: EventReceived, result: object) -> None:
-        if event.ack_id is None:
-            return
-        values = result if type(result) is tuple else (result,)
-        event.socket.ack(event.ack_id, *values)
-
-    async def _admit(self, socket: Socket) -> None:
-        try:
-            for middleware in socket.namespace.middlewares:
-                result = middleware(socket)
-                if is_awaitable(result):
-                    await result
-        except ConnectionRefused as refusal:
-            self._refuse(socket, refusal)
-            return
-        except Exception as error:
-            # What went wrong is ours to know, not the client's.
-            socket.refuse("internal error")
-            await self.failed(error, socket, "middleware")
-            return
-        except BaseException:
-            socket.refuse("internal error")
-            raise
-        if socket.accept():
-            await self.run_all(socket.namespace.lifecycle.get("connection", ()), (socket,), "connection")
-
-    def _refuse(self, socket: Socket, refusal: ConnectionRefused) -> None:
-        try:
-            socket.refuse(refusal.message, refusal.data)
-        except LocalProtocolError:
-            logger.exception("the data of a ConnectionRefused can't be sent")
-            socket.refuse(refusal.message)
-
-    def _disconnected(self, event: SocketDisconnected) -> _Call | None:
-        socket = event.socket
-        # Here and not when it was noticed: events in front of this one may have been kept meanwhile.
-        socket.client.inbox.drop(lambda kept: kept.socket is socket)
-        lifecycle = socket.namespace.lifecycle
-        if "disconnecting" in lifecycle:
-            return self._run_disconnect(event)
-        socket.release()
-        return self._lifecycle(socket, "disconnect", socket, event.reason)
-
-    async def _run_disconnect(self, event: SocketDisconnected) -> None:
-        socket = event.socket
-        lifecycle = socket.namespace.lifecycle
-        try:
-            await self.run_all(lifecycle["disconnecting"], (socket, event.reason), "disconnecting")
-        finally:
-            socket.release()
-        await self.run_all(lifecycle.get("disconnect", ()), (socket, event.reason), "disconnect")
-
-    def _lifecycle(self, socket: Socket, name: str, *args: object) -> _Call | None:
-        return self._lifecycle_of(socket.namespace, name, *args)
-
-    def _lifecycle_of(self, namespace: Namespace, name: str, *args: object) -> _Call | None:
-        handlers = namespace.lifecycle.get(name)
-        return self.run_all(handlers, args, name) if handlers else None
-
-    def _reported(self, error: Exception, subject: object, name: str) -> _Call | None:
-        pending = self.report(error, subject, name)
-        return _wait(pending) if pending is not None else None
-
-
-async def _wait(pending: Any) -> None:
-    await pending
+    @property
+    def dispatch(self) -> Callable[[Event], Coroutine[Any, Any, None] | None]:
+        """Call with an event to call its handlers. What is left to await comes back as a coroutine."""
+        return self._dispatcher.dispatch

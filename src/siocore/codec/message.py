@@ -34,7 +34,7 @@ class Outgoing:
 
     def base64_frames(self) -> bytes:
         """WebSocket text frames only, for a client that asked for ``b64=1``."""
-        return b"".join(text_frame(packet) for packet in self.payload().split(_SEPARATOR))
+        return b"".join([text_frame(packet) for packet in self.payload().split(_SEPARATOR)])
 
     def _make_frames(self) -> bytes:
         raise NotImplementedError

@@ -5,25 +5,22 @@ The driver passes in what it read and sends what comes out; see EngineServerProt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from siocore.endpoint.interfaces import ConnectionOwner
+from siocore.engineio.interfaces import Carrier, Headers
 from siocore.engineio.session import Session
 from siocore.errors import RemoteProtocolError
 from siocore.http.connection import HttpConnection
-from siocore.http.events import BodyReceived, HttpState, RequestReceived
+from siocore.http.events import BodyReceived, HttpState
 from siocore.http.handshake import check_websocket_request
 from siocore.http.websocket import WebSocketConnection
 from siocore.request import Request
 from siocore.timers import Timer
 
-if TYPE_CHECKING:
-    from siocore.endpoint.engine import EngineServerProtocol
-
 __all__ = ["BodyReader", "Connection"]
 
-Headers = list[tuple[bytes, bytes]]
-
-_PLAIN: Headers = [(b"content-type", b"text/html")]
+_PLAIN: Headers = ((b"content-type", b"text/html"),)
 
 
 class BodyReader(Protocol):
@@ -32,15 +29,21 @@ class BodyReader(Protocol):
     def __call__(self, connection: Connection, body: bytes) -> None: ...
 
 
-class _Timer:
-    HEAD = 0
-    BODY = 1
-    KEEP_ALIVE = 2
-    FRAME = 3
-    CLOSE = 4
+# What a connection's timer is for.
+_HEAD_TIMER = 0
+_BODY_TIMER = 1
+_KEEP_ALIVE_TIMER = 2
+_FRAME_TIMER = 3
+_CLOSE_TIMER = 4
+
+# Once for all: a lookup in an enumeration costs more than most of what is done with the result.
+_HEAD_WAIT = HttpState.HEAD_WAIT
+_HEAD = HttpState.HEAD
+_BODY = HttpState.BODY
+_ANSWERING = HttpState.ANSWERING
 
 
-class Connection:
+class Connection(Carrier):
     """A connection's state. Made by ``connection_made``; the driver calls the public methods below.
 
     ``closing``: when all output is sent, shut down the sending side, and keep reading until EOF or ``closed``.
@@ -51,6 +54,7 @@ class Connection:
     __slots__ = (
         "_answered_poll",
         "_body_reader",
+        "_get_session",
         "_http",
         "_output",
         "_output_size",
@@ -63,24 +67,19 @@ class Connection:
         "_timer_kind",
         "_trailing",
         "_websocket",
-        "aborted",
-        "closed",
-        "closing",
         "lost",
-        "queued",
         "session",
-        "transport",
-        "unsent",
-        "wants_read",
     )
 
-    def __init__(self, owner: EngineServerProtocol, peer: object, *, secure: bool) -> None:
+    def __init__(self, owner: ConnectionOwner, peer: object, *, secure: bool) -> None:
+        super().__init__()
         self._owner = owner
         self._http: HttpConnection | None = HttpConnection(owner.options.limits, peer=peer, secure=secure)
         self._websocket: WebSocketConnection | None = None
         #: The session whose WebSocket (or candidate) this is.
         self.session: Session | None = None
         self._request: Request | None = None
+        self._get_session: Session | None = None
         self._poll_session: Session | None = None
         self._post_session: Session | None = None
         #: The session whose GET was answered last: if that answer is lost, so are its packets, and so is the session.
@@ -93,23 +92,14 @@ class Connection:
         self._output_size = 0
         self._timer: Timer | None = None
         self._timer_kind = -1
-        self.unsent = 0
-        self.wants_read = True
-        self.closing = False
-        self.closed = False
-        self.aborted = False
         self.lost = False
-        #: Set while the endpoint has this connection on its list of ready ones.
-        self.queued = False
-        #: Free for the driver.
-        self.transport: object = None
-        self._arm(_Timer.HEAD, owner.options.limits.head_timeout)
+        self._arm(_HEAD_TIMER, owner.options.limits.head_timeout)
 
     # For the driver -------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes, *, now: float) -> None:
+    def receive_data(self, data: bytes, now: float) -> None:
         """Bytes arrived. Never raises for anything that a peer can send."""
-        self._owner.now = now
+        self._owner.latest = now
         websocket = self._websocket
         if websocket is None:
             if self._http is not None and not self.closing and not self.lost:
@@ -118,9 +108,9 @@ class Connection:
         elif not self.closed:
             self._read_websocket(websocket, data)
 
-    def receive_eof(self, *, now: float) -> None:
+    def receive_eof(self, now: float) -> None:
         """The peer will send nothing more."""
-        self._owner.now = now
+        self._owner.latest = now
         if self._websocket is not None:
             self._websocket.receive_eof()
             self._websocket_gone("transport close", "the connection ended without a close frame")
@@ -128,16 +118,16 @@ class Connection:
         elif (http := self._http) is not None:
             http.receive_eof()
             self._http_progress()
-            if http.state is HttpState.ANSWERING and not self.closing:
+            if http.state is _ANSWERING and not self.closing:
                 # A half-closed client may still read its answer; but one that waits in a parked GET has gone.
                 self._request_lost()
             self._close()
 
-    def connection_lost(self, *, now: float) -> None:
+    def connection_lost(self, now: float) -> None:
         """The connection is gone, whoever ended it. Idempotent."""
         if self.lost:
             return
-        self._owner.now = now
+        self._owner.latest = now
         self.lost = self.closed = True
         self._cancel_timer()
         self._request_lost()
@@ -166,9 +156,9 @@ class Connection:
             session.wake_drain_waiters()
         return data
 
-    def flushed(self, *, now: float) -> None:
+    def flushed(self, now: float) -> None:
         """The network has accepted what it had refused: ``unsent`` is 0 again."""
-        self._owner.now = now
+        self._owner.latest = now
         if self._websocket is not None and self._websocket.output:
             self._touch()
         if self.session is not None:
@@ -185,32 +175,35 @@ class Connection:
         assert self._request is not None
         return self._request
 
-    def respond(self, status: int, headers: Headers, body: bytes = b"", *, close: bool = False) -> None:
+    def respond(self, status: int, headers: Headers, body: bytes = b"", close: bool = False) -> None:
         """Answer the request under way."""
         http = self._http
         if http is None or self.lost:
             return
         self._answered_poll = self._poll_session
-        self._poll_session = self._post_session = None
+        self._get_session = self._poll_session = self._post_session = None
         self._body_reader = None
         # A server that stops closes behind its answers, but for clients who have not been told everything yet.
         lingering = self._answered_poll is not None and self._answered_poll.lingering
         close = close or (self._owner.stopping and not lingering)
-        http.respond(status, self._owner.response_headers(self.request, headers), body, close=close)
+        http.respond(status, self._owner.response_headers(self.request, headers), body, close)
         if self._progressing:
             self._take_http_output()
         else:
             # A late answer: the next request may be waiting behind it.
             self._http_progress()
 
-    def expect_body(self, reader: BodyReader, session: Session | None = None) -> None:
+    def expect_body(self, reader: BodyReader) -> None:
         """The body of the request under way is wanted."""
         self._body_reader = reader
-        self._post_session = session
 
-    def poll_parked(self, session: Session) -> None:
-        """A GET of this session waits here."""
-        self._poll_session = session
+    def expect_poll(self, session: Session) -> None:
+        """The request under way is a GET of this session. It waits here from the end of its (empty) body on."""
+        self._get_session = session
+
+    def expect_post(self, session: Session) -> None:
+        """The request under way is a POST of this session, which wants its body."""
+        self._post_session = session
 
     # Channel: an open WebSocket ------------------------------------------------------------------------------
 
@@ -272,7 +265,7 @@ class Connection:
 
     def reject_upgrade(self, message: str) -> None:
         """Answer a request for an upgrade with a plain 400, before any 101."""
-        self.respond(400, _PLAIN, message.encode(), close=True)
+        self.respond(400, _PLAIN, message.encode(), True)
 
     def pause(self) -> None:
         """Don't read for now."""
@@ -287,11 +280,7 @@ class Connection:
 
     def close_if_idle(self) -> None:
         """The server stops: an idle connection ends now, a busy one after its answer."""
-        if (
-            self._websocket is None
-            and self._http is not None
-            and self._http.state in (HttpState.HEAD_WAIT, HttpState.HEAD)
-        ):
+        if self._websocket is None and self._http is not None and self._http.state in (_HEAD_WAIT, _HEAD):
             self._close()
 
     def abort(self) -> None:
@@ -307,21 +296,28 @@ class Connection:
             event = http.next_event()
             if event is None:
                 break
-            if isinstance(event, RequestReceived):
+            if isinstance(event, BodyReceived):
+                self._body_received(event.body)
+            else:
                 # Of the wait for this request. It may be over and the next one begin within this read.
                 self._cancel_timer()
                 self._request = event.request
                 self._answered_poll = None
-                self._owner.request_received(self, event.request, upgrade=event.upgrade)
-            else:
-                self._body_received(event)
+                self._owner.request_received(self, event.request, event.upgrade)
         self._progressing = False
         self._take_http_output()
 
-    def _body_received(self, event: BodyReceived) -> None:
-        reader, self._body_reader = self._body_reader, None
-        if reader is not None:
-            reader(self, event.body)
+    def _body_received(self, body: bytes) -> None:
+        if self._get_session is not None:
+            session, self._get_session = self._get_session, None
+            self._poll_session = session
+            session.poll(self)
+        elif self._post_session is not None:
+            self._post_session.post(self, body)
+        else:
+            reader, self._body_reader = self._body_reader, None
+            if reader is not None:
+                reader(self, body)
 
     def _take_http_output(self) -> None:
         """Send what HTTP has to say, and arm the deadline that its state asks for."""
@@ -339,9 +335,10 @@ class Connection:
             if self._post_session is not None:
                 session, self._post_session = self._post_session, None
                 session.post_refused(self)
+            self._get_session = None
             self._body_reader = None
             self._touch()
-            self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+            self._arm(_CLOSE_TIMER, self._owner.options.limits.close_timeout)
             return
         if self.closing:
             return
@@ -349,21 +346,22 @@ class Connection:
             self.wants_read = not http.paused
             self._touch()
         limits = self._owner.options.limits
-        if http.state is HttpState.HEAD_WAIT:
-            if self._request is not None and self._timer_kind != _Timer.KEEP_ALIVE:
-                self._arm(_Timer.KEEP_ALIVE, limits.keep_alive_timeout)
-        elif http.state is HttpState.HEAD:
-            if self._timer_kind != _Timer.HEAD:
-                self._arm(_Timer.HEAD, limits.head_timeout)
-        elif http.state is HttpState.BODY:
-            if self._timer_kind != _Timer.BODY:
-                self._arm(_Timer.BODY, limits.body_timeout)
+        if http.state is _HEAD_WAIT:
+            if self._request is not None and self._timer_kind != _KEEP_ALIVE_TIMER:
+                self._arm(_KEEP_ALIVE_TIMER, limits.keep_alive_timeout)
+        elif http.state is _HEAD:
+            if self._timer_kind != _HEAD_TIMER:
+                self._arm(_HEAD_TIMER, limits.head_timeout)
+        elif http.state is _BODY:
+            if self._timer_kind != _BODY_TIMER:
+                self._arm(_BODY_TIMER, limits.body_timeout)
         else:
             self._cancel_timer()
 
     def _request_lost(self) -> None:
         poll, self._poll_session = self._poll_session, None
         post, self._post_session = self._post_session, None
+        self._get_session = None
         self._body_reader = None
         if poll is not None:
             poll.poll_lost(self)
@@ -380,9 +378,9 @@ class Connection:
             for message in messages:
                 session.websocket_message(self, message)
         if websocket.stirred or self._timer is not None:
-            self._websocket_stirred(websocket, completed=bool(messages))
+            self._websocket_stirred(websocket, bool(messages))
 
-    def _websocket_stirred(self, websocket: WebSocketConnection, *, completed: bool) -> None:
+    def _websocket_stirred(self, websocket: WebSocketConnection, completed: bool) -> None:
         if websocket.output:
             if websocket.close_sent:
                 self._take_websocket_output(websocket)
@@ -399,9 +397,9 @@ class Connection:
             return
         elif websocket.partial:
             # Each message that is completed earns the next one its full time.
-            if completed or self._timer_kind != _Timer.FRAME:
-                self._arm(_Timer.FRAME, self._owner.options.limits.frame_timeout)
-        elif self._timer_kind == _Timer.FRAME:
+            if completed or self._timer_kind != _FRAME_TIMER:
+                self._arm(_FRAME_TIMER, self._owner.options.limits.frame_timeout)
+        elif self._timer_kind == _FRAME_TIMER:
             self._cancel_timer()
 
     def _take_websocket_output(self, websocket: WebSocketConnection) -> None:
@@ -417,12 +415,12 @@ class Connection:
             # failure the peer may still be sending, and closing at once would destroy our close frame on the way.
             if websocket.failed and not websocket.close_received:
                 self.closing = True
-                self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+                self._arm(_CLOSE_TIMER, self._owner.options.limits.close_timeout)
                 self._touch()
             else:
                 self._close()
-        elif websocket.close_sent and self._timer_kind != _Timer.CLOSE:
-            self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+        elif websocket.close_sent and self._timer_kind != _CLOSE_TIMER:
+            self._arm(_CLOSE_TIMER, self._owner.options.limits.close_timeout)
 
     def _websocket_gone(self, reason: str, detail: str) -> None:
         session, self.session = self.session, None
@@ -434,11 +432,11 @@ class Connection:
     def timer_expired(self, kind: int, now: float) -> None:
         self._timer = None
         self._timer_kind = -1
-        if kind == _Timer.CLOSE:
+        if kind == _CLOSE_TIMER:
             self.abort()
-        elif kind == _Timer.KEEP_ALIVE:
+        elif kind == _KEEP_ALIVE_TIMER:
             self._close()
-        elif kind == _Timer.FRAME:
+        elif kind == _FRAME_TIMER:
             # The session would close with 1000.
             session = self.session
             self.close_websocket(1008, "message not completed in time")
@@ -469,7 +467,7 @@ class Connection:
             self._cancel_timer()
             if not self.aborted:
                 # Output that the peer doesn't take must not keep the connection.
-                self._arm(_Timer.CLOSE, self._owner.options.limits.close_timeout)
+                self._arm(_CLOSE_TIMER, self._owner.options.limits.close_timeout)
         self._touch()
 
     def _touch(self) -> None:

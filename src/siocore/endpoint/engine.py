@@ -16,111 +16,76 @@ anything that a peer can send.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable
 
 from siocore.codec.message import ControlPacket
+from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
+from siocore.endpoint.interfaces import ConnectionOwner
 from siocore.endpoint.resources import Answerable, Resource
 from siocore.engineio.gate import Refusal, check_origin, check_request
+from siocore.engineio.interfaces import Headers
 from siocore.engineio.session import Session
-from siocore.errors import LocalProtocolError
-from siocore.events import ConnectionErrored, Event, MessageReceived, SessionClosed, SessionOpened
+from siocore.events import ConnectionErrored, MessageReceived, SessionClosed, SessionOpened
 from siocore.options import ServerOptions
 from siocore.request import Request
-from siocore.timers import TimerQueue
-from siocore.waiting import Waiter
 
 __all__ = ["EngineServerProtocol"]
 
-Headers = list[tuple[bytes, bytes]]
-
-_JSON: Headers = [(b"content-type", b"application/json")]
-_PLAIN: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
+_JSON: Headers = ((b"content-type", b"application/json"),)
+_PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
+_OPEN: Headers = ((b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store"))
 _METHODS = (b"allow", b"GET, POST, OPTIONS")
 
 
-class EngineServerProtocol:
+class EngineServerProtocol(ConnectionOwner):
     """A sans-I/O Engine.IO server (protocol revision 4). The module's docstring tells how to drive it."""
 
+    __slots__ = (
+        "_handshake_ends",
+        "_to_flush",
+        "connections",
+        "resources",
+        "sessions",
+    )
+
     def __init__(self, options: ServerOptions | None = None) -> None:
-        self.options = ServerOptions(path="/engine.io/") if options is None else options
-        self.timers = TimerQueue()
+        super().__init__(ServerOptions(path="/engine.io/") if options is None else options)
         self.sessions: dict[str, Session] = {}
         self.connections: set[Connection] = set()
         #: What is answered from memory, by path.
         self.resources: dict[str, Answerable] = {}
-        #: Set by the driver: tells the time between the calls that carry ``now``.
-        self.clock: Callable[[], float] | None = None
-        #: Set by the driver: called when there is output, an event or a new deadline. From any thread, often, cheap.
-        self.wake: Callable[[], None] | None = None
-        #: Set by the driver: makes what the application's awaits wait on.
-        self.make_waiter: Callable[[], Waiter] | None = None
-        self.stopping = False
-        #: Limits.max_buffered, at hand for every write.
-        self.max_buffered = self.options.limits.max_buffered
         self._handshake_ends = {each: self._handshake_end(each) for each in ("polling", "websocket")}
-        self._now = 0.0
-        self._events: deque[Event] = deque()
-        self._ready: list[Connection] = []
         self._to_flush: list[Session] = []
 
     # For the driver -------------------------------------------------------------------------------------------
 
-    @property
-    def now(self) -> float:
-        """The time, in seconds of the driver's clock."""
-        return self._now if self.clock is None else self.clock()
-
-    @now.setter
-    def now(self, now: float) -> None:
-        self._now = now
-
-    def connection_made(self, peer: object, *, now: float, secure: bool = False) -> Connection:
+    def connection_made(self, peer: object, now: float, secure: bool = False) -> Connection:
         """A TCP connection was accepted. ``peer`` is its address, for the application; ``secure`` says it is TLS."""
-        self._now = now
+        self.latest = now
         connection = Connection(self, peer, secure=secure)
         self.connections.add(connection)
         return connection
 
-    def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` is to be called at the latest."""
-        return self.timers.next_deadline()
-
-    def handle_timeout(self, *, now: float) -> None:
-        """Time has passed."""
-        self._now = now
-        self.timers.expire(now)
-
-    def next_event(self) -> Event | None:
-        """The next event for the application."""
-        return self._events.popleft() if self._events else None
-
-    def take_ready(self) -> list[Connection]:
-        """The connections whose output or flags have changed since the last call."""
+    def take_ready(self) -> list[DrivenConnection]:
         # An answer can make room for a request that waited behind it, and this for more to flush.
         while self._to_flush:
             sessions, self._to_flush = self._to_flush, []
             for session in sessions:
                 session.flush()
-        ready = self._ready
-        if ready:
-            self._ready = []
-            for connection in ready:
-                connection.queued = False
-        return ready
+        # super() knows no class in compiled methods.
+        return ConnectionOwner.take_ready(self)
 
-    def shutdown(self, *, now: float) -> None:
+    def shutdown(self, now: float) -> None:
         """Stop gracefully: every client is told, new requests are answered 503. Go on driving until nothing is left."""
-        self._now = now
+        self.latest = now
         self.stopping = True
         for session in list(self.sessions.values()):
             session.close("server shutting down", code=1001)
         self._close_idle_connections()
 
-    def abort(self, *, now: float) -> None:
+    def abort(self, now: float) -> None:
         """Drop whatever is left."""
-        self._now = now
+        self.latest = now
         for connection in list(self.connections):
             connection.abort()
         for session in list(self.sessions.values()):
@@ -133,57 +98,35 @@ class EngineServerProtocol:
         """Answer GET and HEAD of ``path`` with ``body``."""
         self.resources[path] = Resource(body, content_type)
 
-    def push_event(self, event: Event) -> None:
-        """For events that the application's own calls can cause: whoever drives the endpoint is told."""
-        self._events.append(event)
-        if self.wake is not None:
-            self.wake()
-
-    def push_received(self, event: Event) -> None:
-        """For events that are caused by what the driver has passed in: it looks for them anyway."""
-        self._events.append(event)
-
-    def new_waiter(self) -> Waiter:
-        if self.make_waiter is None:
-            raise LocalProtocolError("nobody drives this endpoint: awaiting needs a server that runs")
-        return self.make_waiter()
-
     # For connections ------------------------------------------------------------------------------------------
-
-    def connection_ready(self, connection: Connection) -> None:
-        """A connection has output, or its flags changed."""
-        connection.queued = True
-        self._ready.append(connection)
-        if self.wake is not None:
-            self.wake()
 
     def connection_ended(self, connection: Connection) -> None:
         self.connections.discard(connection)
 
-    def request_received(self, connection: Connection, request: Request, *, upgrade: bool) -> None:
+    def request_received(self, connection: Connection, request: Request, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
         if self.stopping and not self._is_last_poll(request):
-            connection.respond(503, _PLAIN, b"The server is shutting down", close=True)
+            connection.respond(503, _PLAIN, b"The server is shutting down", True)
         elif request.path == self.options.path or request.path == self.options.path[:-1]:
-            self._engine_request(connection, request, upgrade=upgrade)
+            self._engine_request(connection, request, upgrade)
         else:
             connection.expect_body(self._answer_resource)
 
     def response_headers(self, request: Request | None, headers: Headers) -> Headers:
         """The headers of an answer: those given, and those that let a page of an allowed origin read it."""
-        if request is None or (origin := request.headers.first_bytes(b"origin")) is None:
+        if request is None or not (origins := request.header_values(b"origin")):
             return headers
         if self.options.cors_origins is None or not check_origin(request, self.options):
             return headers
         if self.options.cors_origins == "*":
             # Never together with credentials: any page could then read what the user may read.
-            return [*headers, (b"access-control-allow-origin", b"*")]
-        return [
+            return (*headers, (b"access-control-allow-origin", b"*"))
+        return (
             *headers,
-            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-origin", origins[0]),
             (b"access-control-allow-credentials", b"true"),
             (b"vary", b"Origin"),
-        ]
+        )
 
     # For sessions ---------------------------------------------------------------------------------------------
 
@@ -197,7 +140,7 @@ class EngineServerProtocol:
 
     def session_has_packets(self, session: Session) -> None:
         self._to_flush.append(session)
-        if self.wake is not None:
+        if len(self._to_flush) == 1 and self.wake is not None:
             self.wake()
 
     def session_closed(self, session: Session, reason: str, detail: str) -> None:
@@ -220,11 +163,11 @@ class EngineServerProtocol:
 
     # Requests -------------------------------------------------------------------------------------------------
 
-    def _engine_request(self, connection: Connection, request: Request, *, upgrade: bool) -> None:
+    def _engine_request(self, connection: Connection, request: Request, upgrade: bool) -> None:
         if request.method == "OPTIONS":
             self._preflight(connection, request)
             return
-        verdict = check_request(request, upgrade=upgrade, options=self.options, sessions=self.sessions)
+        verdict = check_request(request, upgrade, self.options, self.sessions)
         if isinstance(verdict, Refusal):
             self._refuse(connection, request, verdict, upgrade=upgrade)
         elif upgrade:
@@ -232,26 +175,22 @@ class EngineServerProtocol:
         elif verdict is None:
             connection.expect_body(self._handshake)
         elif request.method == "GET":
-            connection.expect_body(lambda connection, body: self._poll(verdict, connection))
+            connection.expect_poll(verdict)
         elif request.method == "POST":
             if verdict.post_started(connection):
-                connection.expect_body(lambda connection, body: verdict.post(connection, body), verdict)
+                connection.expect_post(verdict)
         else:
-            connection.respond(405, [_METHODS, *_PLAIN], b"Method Not Allowed")
+            connection.respond(405, (_METHODS, *_PLAIN), b"Method Not Allowed")
 
     def _handshake(self, connection: Connection, body: bytes) -> None:
         session = self._open_session(connection.request)
         connection.respond(
             200,
-            [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")],
+            _OPEN,
             self._open_packet(session, "polling"),
         )
         session.request.compact()
         self.session_opened(session)
-
-    def _poll(self, session: Session, connection: Connection) -> None:
-        connection.poll_parked(session)
-        session.poll(connection)
 
     def _websocket_request(self, connection: Connection, request: Request, session: Session | None) -> None:
         if session is not None:
@@ -301,13 +240,13 @@ class EngineServerProtocol:
         self.push_event(ConnectionErrored(request, refusal.code, refusal.message, refusal.context))
 
     def _preflight(self, connection: Connection, request: Request) -> None:
-        headers: Headers = [_METHODS]
+        headers: Headers = (_METHODS,)
         if self.options.cors_origins is not None and check_origin(request, self.options):
-            headers += [
+            headers += (
                 (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
                 (b"access-control-allow-headers", b"content-type"),
                 (b"access-control-max-age", b"86400"),
-            ]
+            )
         connection.expect_body(lambda connection, _: connection.respond(204, headers))
 
     def _answer_resource(self, connection: Connection, body: bytes) -> None:

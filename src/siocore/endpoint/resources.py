@@ -27,19 +27,19 @@ class Resource:
     def __init__(self, body: bytes, content_type: str) -> None:
         self.body = body
         self.etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        self.headers = [
+        self.headers = (
             (b"content-type", content_type.encode("ascii")),
             (b"cache-control", b"public, max-age=0"),
             (b"etag", self.etag.encode("ascii")),
-        ]
+        )
 
     def answer(self, connection: Connection) -> None:
         """Answer the request under way on ``connection``."""
         request = connection.request
         if request.method == "OPTIONS":
-            connection.respond(204, [_ALLOW])
+            connection.respond(204, (_ALLOW,))
         elif request.method not in ("GET", "HEAD"):
-            connection.respond(405, [_ALLOW, (b"content-type", b"text/plain")], b"Method Not Allowed")
+            connection.respond(405, (_ALLOW, (b"content-type", b"text/plain")), b"Method Not Allowed")
         elif self._matches(request.headers.get("if-none-match", "")):
             connection.respond(304, self.headers)
         else:

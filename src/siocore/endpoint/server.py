@@ -21,6 +21,8 @@ class ServerProtocol(EngineServerProtocol):
     Driven like :class:`EngineServerProtocol`. ``adapter`` makes the rooms of a namespace (default: in memory).
     """
 
+    __slots__ = ("_make_adapter", "namespaces")
+
     def __init__(self, options: ServerOptions | None = None, *, adapter: Callable[[], Adapter] | None = None) -> None:
         super().__init__(ServerOptions() if options is None else options)
         self._make_adapter = adapter
@@ -43,7 +45,7 @@ class ServerProtocol(EngineServerProtocol):
         return namespace
 
     def session_opened(self, session: Session) -> None:
-        session.client = Client(session, self)
+        session.client = Client(session, self, self.namespaces)
 
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:
         client = session.client
@@ -59,7 +61,7 @@ class ServerProtocol(EngineServerProtocol):
             client.link_closed(reason, detail)
 
     def session_forgotten(self, session: Session) -> None:
-        super().session_forgotten(session)
+        EngineServerProtocol.session_forgotten(self, session)
         # Each refers to the other: together they would wait for the garbage collector.
         session.client = None
 

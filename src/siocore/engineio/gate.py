@@ -5,7 +5,6 @@ Source: the Engine.IO protocol, "Handshake", and the error table of Node.js' eng
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from siocore.options import ServerOptions
@@ -52,7 +51,7 @@ class Refusal:
 
 
 def check_request(
-    request: Request, *, upgrade: bool, options: ServerOptions, sessions: Mapping[str, Session]
+    request: Request, upgrade: bool, options: ServerOptions, sessions: dict[str, Session]
 ) -> Session | Refusal | None:
     """The session that the request belongs to, or ``None`` for a handshake, or why it is refused.
 
@@ -63,8 +62,9 @@ def check_request(
         return Refusal(0, {"transport": None if transport is None else transport[:100]})
     if not check_origin(request, options):
         return Refusal(4, {"name": "ORIGIN_NOT_ALLOWED", "origin": request.headers.get("origin", "")[:200]})
-    if "sid" in request.query:
-        sid = request.parameter("sid")
+    sids = request.parameters("sid")
+    if sids:
+        sid = sids[0] if len(sids) == 1 else None
         session = None if sid is None else sessions.get(sid)
         if session is None:
             return Refusal(1, {"sid": None if sid is None else sid[:100]})
@@ -90,14 +90,14 @@ def check_origin(request: Request, options: ServerOptions) -> bool:
     By default only the page's own host is let in: without that check any page that a user opens could speak through
     the user's cookies (cross-site WebSocket hijacking).
     """
-    count = request.headers.count(b"origin")
-    if count == 0:
+    origins = request.header_values(b"origin")
+    if not origins:
         return True
-    if count > 1:
+    if len(origins) > 1:
         return False
     if options.cors_origins == "*":
         return True
-    origin = request.headers["origin"].lower()
+    origin = origins[0].decode("latin-1").lower()
     if options.cors_origins is not None:
         return origin in options.cors_origins
     scheme, separator, origin_host = origin.partition("://")

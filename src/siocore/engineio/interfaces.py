@@ -1,68 +1,80 @@
-"""What a session needs from its endpoint and from the connections that carry it."""
+"""What a session needs from its endpoint and from the connections that carry it: base classes of both."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from siocore.driven import DrivenConnection, DrivenEndpoint
 from siocore.request import Request
-from siocore.timers import TimerQueue
-from siocore.waiting import WaiterMaker
 
 if TYPE_CHECKING:
     from siocore.engineio.session import Session
 
-__all__ = ["Channel", "Exchange", "Headers", "SessionOwner"]
+__all__ = ["Carrier", "Headers", "SessionOwner"]
 
-Headers = list[tuple[bytes, bytes]]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class Exchange(Protocol):
-    """An HTTP request that waits for its answer."""
+class Carrier(DrivenConnection):
+    """A connection that carries a session: an HTTP request that waits for its answer, or an open WebSocket."""
+
+    __slots__ = ()
+
+    # An HTTP request that waits for its answer
 
     @property
-    def request(self) -> Request: ...
+    def request(self) -> Request:
+        raise NotImplementedError
 
-    def respond(self, status: int, headers: Headers, body: bytes = b"") -> None: ...
+    def respond(self, status: int, headers: Headers, body: bytes = b"", close: bool = False) -> None:
+        """Answer it. ``close``: close the connection behind the answer."""
+        raise NotImplementedError
 
+    # An open WebSocket
 
-class Channel(Protocol):
-    """An open WebSocket."""
-
-    #: Bytes that wait to be sent, here and in whoever writes to the network.
     @property
-    def buffered(self) -> int: ...
+    def buffered(self) -> int:
+        """Bytes that wait to be sent, here and in whoever writes to the network."""
+        raise NotImplementedError
 
-    #: Whether the network took all that was written before this turn.
     @property
-    def writable(self) -> bool: ...
+    def writable(self) -> bool:
+        """Whether the network took all that was written before this turn."""
+        raise NotImplementedError
 
     def write(self, frames: bytes) -> bool:
         """Send frames. False, and nothing is sent, if too much waits already."""
+        raise NotImplementedError
 
     def pause(self) -> None:
         """Don't read for now."""
+        raise NotImplementedError
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        raise NotImplementedError
 
-    def close_websocket(self, code: int, reason: str = "") -> None: ...
+    def close_websocket(self, code: int, reason: str = "") -> None:
+        """Start the close handshake."""
+        raise NotImplementedError
 
 
-class SessionOwner(WaiterMaker, Protocol):
+class SessionOwner(DrivenEndpoint):
     """The endpoint, as sessions see it."""
 
-    timers: TimerQueue
-
-    @property
-    def now(self) -> float: ...
+    __slots__ = ()
 
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:
         """A message arrived: binary, or text from index ``start`` on (what is before it is the packet type)."""
+        raise NotImplementedError
 
     def session_has_packets(self, session: Session) -> None:
         """A polling session has packets for a GET that is parked: flush() it at the end of the turn."""
+        raise NotImplementedError
 
     def session_closed(self, session: Session, reason: str, detail: str) -> None:
         """The session is over for the application. Called once."""
+        raise NotImplementedError
 
     def session_forgotten(self, session: Session) -> None:
         """Nothing more can arrive for the session. Called once, after session_closed."""
+        raise NotImplementedError

@@ -11,7 +11,7 @@ from __future__ import annotations
 from siocore._speedups import decode_packet, decode_payload, encode_payload, message_frames
 from siocore.codec.message import BinaryMessage, ControlPacket, Outgoing, TextMessage
 from siocore.engineio import states
-from siocore.engineio.interfaces import Channel, Exchange, Headers, SessionOwner
+from siocore.engineio.interfaces import Carrier, Headers, SessionOwner
 from siocore.engineio.states import (
     HeartbeatAction,
     HeartbeatInput,
@@ -24,6 +24,7 @@ from siocore.engineio.states import (
     TransportState,
 )
 from siocore.errors import DecodeError, LocalProtocolError
+from siocore.link import Link
 from siocore.packets import EnginePacketType
 from siocore.request import Request
 from siocore.timers import Timer
@@ -31,8 +32,8 @@ from siocore.waiting import Sent, Waiter
 
 __all__ = ["Session"]
 
-_TEXT: Headers = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
-_HTML: Headers = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
+_TEXT: Headers = ((b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store"))
+_HTML: Headers = ((b"content-type", b"text/html"), (b"cache-control", b"no-store"))
 
 #: Seconds between NOOP packets that release a parked GET during an upgrade. engine.io: 0.1.
 _NOOP_INTERVAL = 0.1
@@ -57,7 +58,7 @@ class _Timer:
     LINGER = 4
 
 
-class Session:
+class Session(Link):
     """An Engine.IO session: ordered text and binary messages to and from one client.
 
     Made by the endpoint. ``data`` is a free slot for the application.
@@ -79,40 +80,29 @@ class Session:
         "_transport",
         "_upgrade_timer",
         "_waiting_for_answer",
-        "client",
         "data",
-        "drain_waiters",
         "flush_queued",
-        "paused",
-        "request",
         "sid",
     )
 
     def __init__(self, sid: str, owner: SessionOwner, request: Request) -> None:
+        super().__init__(request)
         self.sid = sid
-        #: The request of the handshake.
-        self.request = request
         self.data: object = None
-        #: Whoever stands above this session in the endpoint (Socket.IO's client), if anybody.
-        self.client: object = None
-        #: True while too many handlers run: what carries data to us is not read, and a late PONG is excused.
-        self.paused = False
         #: Set while the owner has this session on its list of sessions to flush.
         self.flush_queued = False
-        #: Waiters to wake once what is buffered falls below the high-water mark.
-        self.drain_waiters: list[Waiter] | None = None
         self._owner = owner
         self._state = SessionState.OPEN
         self._transport = TransportState.POLLING
         self._heartbeat = HeartbeatState.IDLE
-        self._channel: Channel | None = None
-        self._candidate: Channel | None = None
+        self._channel: Carrier | None = None
+        self._candidate: Carrier | None = None
         self._outbox: list[Outgoing] = []
         self._outbox_size = 0
-        self._parked: Exchange | None = None
-        self._posting: Exchange | None = None
+        self._parked: Carrier | None = None
+        self._posting: Carrier | None = None
         self._waiting_for_answer = False
-        self._base64 = "b64" in request.query
+        self._base64 = bool(request.parameters("b64"))
         self._heartbeat_timer: Timer | None = owner.timers.arm(
             owner.now + owner.options.ping_interval, self, _Timer.PING
         )
@@ -146,6 +136,13 @@ class Session:
         return self._outbox_size if self._channel is None else self._channel.buffered
 
     @property
+    def high_water(self) -> int:
+        return self._owner.options.limits.high_water
+
+    def new_waiter(self) -> Waiter:
+        return self._owner.new_waiter()
+
+    @property
     def writable(self) -> bool:
         """Whether a message would leave now; if not, a volatile one is dropped."""
         if self._channel is not None:
@@ -170,7 +167,7 @@ class Session:
             self.send_outgoing(BinaryMessage(bytes(data)))
         else:
             raise LocalProtocolError(f"a message is str or bytes, not {type(data).__name__}")
-        return Sent(self, self._owner)
+        return Sent(self)
 
     def send_outgoing(self, message: Outgoing) -> None:
         """Send a message. Dropped if the session is closed; closes the session if it is too slow to take it."""
@@ -215,7 +212,7 @@ class Session:
 
     # Long-polling ---------------------------------------------------------------------------------------------
 
-    def poll(self, exchange: Exchange) -> None:
+    def poll(self, exchange: Carrier) -> None:
         """A GET arrived."""
         if self._transport is _WEBSOCKET or self._state is SessionState.CLOSED:
             exchange.respond(400, _HTML)
@@ -228,7 +225,7 @@ class Session:
             if self._outbox:
                 self.flush()
 
-    def poll_lost(self, exchange: Exchange) -> None:
+    def poll_lost(self, exchange: Carrier) -> None:
         """The connection of a GET broke before its answer was sent.
 
         Packets were lost with it, unless the session has upgraded: then the answer was the NOOP that releases the GET.
@@ -238,7 +235,7 @@ class Session:
         if self._transport is not _WEBSOCKET:
             self.fail("transport error", "poll connection closed prematurely")
 
-    def post_started(self, exchange: Exchange) -> bool:
+    def post_started(self, exchange: Carrier) -> bool:
         """The head of a POST arrived. True: its body is wanted; False: it was answered."""
         if self._transport is _WEBSOCKET or self._state is not SessionState.OPEN:
             exchange.respond(400, _HTML)
@@ -247,15 +244,16 @@ class Session:
             exchange.respond(400, _HTML)
             self.fail("transport error", "data request overlap from client")
             return False
-        content_type = exchange.request.headers.first_bytes(b"content-type")
-        if content_type is not None and content_type[:24].lower() == b"application/octet-stream":
+        for content_type in exchange.request.header_values(b"content-type"):
+            if content_type[:24].lower() != b"application/octet-stream":
+                continue
             exchange.respond(400, _HTML)
             self.fail("transport error", "binary payloads belong to protocol revision 3")
             return False
         self._posting = exchange
         return True
 
-    def post(self, exchange: Exchange, body: bytes) -> None:
+    def post(self, exchange: Carrier, body: bytes) -> None:
         """The body of a POST arrived."""
         if self._posting is not exchange or self._transport is _WEBSOCKET or self._state is not SessionState.OPEN:
             # Closed or upgraded while the body was under way. Delivering it now could reorder.
@@ -280,13 +278,13 @@ class Session:
         self._posting = None
         exchange.respond(200, _HTML, b"ok")
 
-    def post_lost(self, exchange: Exchange) -> None:
+    def post_lost(self, exchange: Carrier) -> None:
         """The connection of a POST broke before it was answered."""
         if self._posting is exchange:
             self._posting = None
             self.fail("transport error", "data request connection closed prematurely")
 
-    def post_refused(self, exchange: Exchange) -> None:
+    def post_refused(self, exchange: Carrier) -> None:
         """The body of a POST was larger than allowed (and answered 413). The session lives on."""
         if self._posting is exchange:
             self._posting = None
@@ -328,7 +326,7 @@ class Session:
 
     # WebSocket ------------------------------------------------------------------------------------------------
 
-    def open_websocket(self, channel: Channel) -> None:
+    def open_websocket(self, channel: Carrier) -> None:
         """The handshake itself came by WebSocket."""
         self._channel = channel
         self._transport = _WEBSOCKET
@@ -343,11 +341,11 @@ class Session:
             and action is TransportAction.ADOPT_CANDIDATE
         )
 
-    def websocket_opened(self, channel: Channel) -> None:
+    def websocket_opened(self, channel: Carrier) -> None:
         """A WebSocket for this session was accepted, because ``can_upgrade``."""
         self._transport_step(TransportInput.WEBSOCKET_OPENED, channel)
 
-    def websocket_message(self, channel: Channel, data: str | bytes) -> None:
+    def websocket_message(self, channel: Carrier, data: str | bytes) -> None:
         """A whole message arrived on one of this session's WebSockets."""
         if channel is self._channel:
             # The common case, ahead of all else.
@@ -375,7 +373,7 @@ class Session:
                 step = TransportInput.OTHER_PACKET
             self._transport_step(step, channel)
 
-    def websocket_lost(self, channel: Channel, reason: str, detail: str) -> None:
+    def websocket_lost(self, channel: Carrier, reason: str, detail: str) -> None:
         """One of this session's WebSockets ended. ``reason`` is "transport close" or "transport error"."""
         if channel is self._candidate:
             self._transport_step(TransportInput.WEBSOCKET_LOST, channel)
@@ -473,7 +471,7 @@ class Session:
             self._owner.session_closed(self, reason, detail)
         self._owner.session_forgotten(self)
 
-    def _transport_step(self, step: TransportInput, channel: Channel) -> None:
+    def _transport_step(self, step: TransportInput, channel: Carrier) -> None:
         action, self._transport = states.TRANSPORT[self._transport, step]
         owner = self._owner
         if action is TransportAction.ADOPT_CANDIDATE:
@@ -489,7 +487,7 @@ class Session:
         elif action is TransportAction.SWITCH:
             self._switch(channel)
 
-    def _switch(self, channel: Channel) -> None:
+    def _switch(self, channel: Carrier) -> None:
         self._candidate = None
         self._cancel_upgrade_timers()
         self._answer_noop()

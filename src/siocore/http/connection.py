@@ -20,11 +20,13 @@ smuggled past a proxy.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import h11
 
 from siocore._speedups import recognise_head
+from siocore.codec.heads import KEEP, UNDECIDED
 from siocore.errors import LocalProtocolError
 from siocore.http.events import BodyReceived, HttpState, RequestReceived
 from siocore.http.handshake import comma_tokens
@@ -33,6 +35,17 @@ from siocore.request import Request
 
 __all__ = ["HttpConnection"]
 
+Headers = Sequence[tuple[bytes, bytes]]
+
+# Once for all: a lookup in an enumeration costs more than most of what is done with the result.
+_HEAD_WAIT = HttpState.HEAD_WAIT
+_HEAD = HttpState.HEAD
+_BODY = HttpState.BODY
+_ANSWERING = HttpState.ANSWERING
+_SWITCHED = HttpState.SWITCHED
+_CLOSED = HttpState.CLOSED
+
+_PLAIN_END = b"\r\n\r\n"
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FOLDED = re.compile(rb"\n[ \t]")
 _HEADER_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -46,6 +59,11 @@ _OUR_HEADERS = {b"content-length", b"transfer-encoding", b"connection"}
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
+#: The Content-Length lines of short answers.
+_LENGTHS = [b"Content-Length: %d\r\n" % size for size in range(1_024)]
+#: Beginnings of answers, up to the headers that differ from answer to answer.
+_beginnings: dict[tuple[int, Headers], bytes] = {}
+_MAX_BEGINNINGS = 256
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
@@ -58,6 +76,7 @@ class HttpConnection:
     """
 
     __slots__ = (
+        "_at",
         "_body",
         "_body_left",
         "_chunks",
@@ -86,10 +105,12 @@ class HttpConnection:
         self.output: list[bytes] = []
         #: No further request will be read: half-close once the output is sent.
         self.closing = False
-        self.state = HttpState.HEAD_WAIT
+        self.state = _HEAD_WAIT
         self._eof = False
-        self._input = bytearray()
-        # How much of the input is known not to contain the end of a head.
+        # What was received, and how much of it is done with.
+        self._input: bytes | bytearray = b""
+        self._at = 0
+        # How much of the rest is known not to contain the end of a head.
         self._searched = 0
         self._event: BodyReceived | None = None
         # The parser of a chunked body that is being received.
@@ -106,15 +127,23 @@ class HttpConnection:
     @property
     def paused(self) -> bool:
         """Whether as much pipelined input waits as is kept for a request that is still to be answered."""
-        return self.state is HttpState.ANSWERING and len(self._input) >= self._limits.max_head
+        return self.state is _ANSWERING and self._waiting() >= self._limits.max_head
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer. Behind an unanswered request they are kept: at most ``max_head`` and this read."""
-        if not data or self._eof or self.state is HttpState.CLOSED or self.state is HttpState.SWITCHED:
+        if not data or self._eof or self.state is _CLOSED or self.state is _SWITCHED:
             return
-        self._input += data
-        if self.state is HttpState.HEAD_WAIT:
-            self.state = HttpState.HEAD
+        if self._at == len(self._input):
+            # No copy where nothing was left over: that is nearly always.
+            self._input = data
+            self._at = 0
+        else:
+            rest = bytearray(self._input[self._at :]) if self._at or type(self._input) is bytes else self._input
+            rest += data
+            self._input = rest
+            self._at = 0
+        if self.state is _HEAD_WAIT:
+            self.state = _HEAD
 
     def receive_eof(self) -> None:
         """The peer sends nothing more. Complete requests are still reported and can be answered."""
@@ -127,9 +156,9 @@ class HttpConnection:
             self._event = None
             return event
         try:
-            if self.state is HttpState.HEAD:
+            if self.state is _HEAD:
                 event = self._read_head()
-            elif self.state is HttpState.BODY:
+            elif self.state is _BODY:
                 event = self._read_body()
         except _Refused as refused:
             self._refuse(refused.status)
@@ -137,13 +166,11 @@ class HttpConnection:
             self._refuse(exc.error_status_hint)
         if event is not None:
             return event
-        if self._eof and self.state in (HttpState.HEAD_WAIT, HttpState.HEAD, HttpState.BODY):
+        if self._eof and self.state in (_HEAD_WAIT, _HEAD, _BODY):
             self._close()
         return None
 
-    def respond(
-        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"", *, close: bool = False
-    ) -> None:
+    def respond(self, status: int, headers: Headers, body: bytes = b"", close: bool = False) -> None:
         """Answer the request that was reported. Call ``next_event`` again afterwards: another may be waiting.
 
         ``Content-Length`` and ``Connection`` are added. ``HEAD`` gets the head alone. With ``close``, or before the
@@ -158,65 +185,79 @@ class HttpConnection:
             raise LocalProtocolError(f"status {status} can't be an answer")
         if bodyless and body:
             raise LocalProtocolError(f"an answer with status {status} has no body")
-        lines = _header_lines(headers)
-        half_closed = self._eof and not self._input
-        last = close or half_closed or not self._keep_alive or self.state is HttpState.BODY
-        head = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, *lines]
+        last = close or not self._keep_alive or self.state is _BODY or (self._eof and not self._waiting())
+        parts = [_beginning(status, headers)]
         if not bodyless:
-            head.append(b"Content-Length: %d\r\n" % len(body))
-        head.append(b"Connection: close\r\n\r\n" if last else b"\r\n")
-        self.output.append(b"".join(head))
+            size = len(body)
+            parts.append(_LENGTHS[size] if size < len(_LENGTHS) else b"Content-Length: %d\r\n" % size)
+        parts.append(b"Connection: close\r\n\r\n" if last else b"\r\n")
         if body and self._request.method != "HEAD":
-            self.output.append(body)
+            parts.append(body)
+        self.output.append(b"".join(parts))
         if last:
             self._close()
         else:
             self._end_request()
-            self.state = HttpState.HEAD if self._input else HttpState.HEAD_WAIT
+            self.state = _HEAD if self._waiting() else _HEAD_WAIT
 
-    def switch_protocols(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+    def switch_protocols(self, headers: Headers) -> bytes:
         """Accept the upgrade: queue the 101 and return the bytes that came behind the head of the request.
 
         Raises :exc:`LocalProtocolError` if no request waits for it, or if a header can't be sent.
         """
-        if not self._upgrade or self.state is not HttpState.ANSWERING:
+        if not self._upgrade or self.state is not _ANSWERING:
             raise LocalProtocolError("no request asks for an upgrade")
         self.output.append(b"".join([_SWITCHING, *_header_lines(headers), b"\r\n"]))
-        rest = bytes(self._input)
+        rest = self._take(self._waiting())
         self._end_request()
-        self._input.clear()
-        self.state = HttpState.SWITCHED
+        self.state = _SWITCHED
         return rest
 
     def timed_out(self) -> None:
         """The owner's deadline for a head or body has passed. Late and spurious calls are harmless."""
-        if self.state is HttpState.HEAD or self.state is HttpState.BODY:
+        if self.state is _HEAD or self.state is _BODY:
             self._refuse(408)
-        elif self.state is HttpState.HEAD_WAIT:
+        elif self.state is _HEAD_WAIT:
             self._close()
 
     def _read_head(self) -> RequestReceived | None:
         limits = self._limits
+        received, at = self._input, self._at
         # A TLS client on a plain port is told at its first byte. No request line starts with a space or control.
-        if self._input[0] <= 0x20:
+        if received[at] <= 0x20:
             raise _Refused(400)
-        match = _HEAD_END.search(self._input, max(0, self._searched - 2))
+        end = received.find(_PLAIN_END, at + max(0, self._searched - 3))
+        if end >= 0 and end + 4 - at <= limits.max_head:
+            end += 4
+            head = bytes(received[at:end])
+            plain = recognise_head(head)
+            if plain is not None:
+                method, target, headers, length, fate = plain
+                if len(headers) > limits.max_headers:
+                    raise _Refused(431)
+                self._at = end
+                self._searched = 0
+                if fate == UNDECIDED:
+                    return self._accept_head(method, target, headers, False, None)
+                if length > limits.max_payload:
+                    raise _Refused(413)
+                self._body_left = length
+                return self._accepted(
+                    Request(method, target, headers, self._peer, self._secure), length > 0, fate == KEEP
+                )
+        match = _HEAD_END.search(received, at + max(0, self._searched - 2))
         if match is None:
-            self._searched = len(self._input)
-            if len(self._input) >= limits.max_head:
+            self._searched = self._waiting()
+            if self._searched >= limits.max_head:
                 raise _Refused(431)
             return None
         end = match.end()
-        if end > limits.max_head:
+        if end - at > limits.max_head:
             raise _Refused(431)
-        head = bytes(self._input[:end])
-        del self._input[:end]
+        head = self._take(end - at)
         self._searched = 0
         if head.count(b"\n") - 2 > limits.max_headers:
             raise _Refused(431)
-        plain = recognise_head(head)
-        if plain is not None:
-            return self._accept_head(*plain, old=False, parser=None)
         # Bare line feeds and folded lines are read differently by different servers (RFC 9112, sections 2.2 and 5.2).
         if head.count(b"\r\n") != head.count(b"\n") or _FOLDED.search(head):
             raise _Refused(400)
@@ -232,14 +273,13 @@ class HttpConnection:
         if not old and event.http_version != b"1.1":
             raise _Refused(505)
         headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
-        return self._accept_head(event.method.decode("ascii"), target, headers, old=old, parser=parser)
+        return self._accept_head(event.method.decode("ascii"), target, headers, old, parser)
 
     def _accept_head(
         self,
         method: str,
         target: str,
         headers: list[tuple[bytes, bytes]],
-        *,
         old: bool,
         parser: h11.Connection | None,
     ) -> RequestReceived:
@@ -251,11 +291,12 @@ class HttpConnection:
         # HTTP/1.0 that sends Transfer-Encoding has faulty framing (RFC 9112, section 6.1).
         if chunked and (length or old):
             raise _Refused(400)
-        self._body_left = int(length[0]) if length else 0
-        if self._body_left > self._limits.max_payload:
+        declared = int(length[0]) if length else 0
+        if declared > self._limits.max_payload:
             raise _Refused(413)
+        self._body_left = declared
         connection = comma_tokens(decisive, b"connection")
-        has_body = chunked or self._body_left > 0
+        has_body = chunked or declared > 0
         if has_body:
             if not {b"identity"}.issuperset(comma_tokens(decisive, b"content-encoding")):
                 raise _Refused(415)
@@ -264,16 +305,19 @@ class HttpConnection:
         if upgrade and (old or has_body):
             raise _Refused(400)
         self._upgrade = upgrade
-        self._keep_alive = not old and b"close" not in connection
-        request = Request(method, target, headers, peer=self._peer, secure=self._secure)
+        self._h11 = parser if chunked else None
+        request = Request(method, target, headers, self._peer, self._secure)
+        return self._accepted(request, has_body, not old and b"close" not in connection)
+
+    def _accepted(self, request: Request, has_body: bool, keep_alive: bool) -> RequestReceived:
+        self._keep_alive = keep_alive
         self._request = request
         if has_body:
-            self.state = HttpState.BODY
-            self._h11 = parser if chunked else None
+            self.state = _BODY
         else:
-            self.state = HttpState.ANSWERING
+            self.state = _ANSWERING
             self._event = BodyReceived(b"")
-        return RequestReceived(request, upgrade)
+        return RequestReceived(request, self._upgrade)
 
     def _read_body(self) -> BodyReceived | None:
         # Asked for whether the body is on its way already or not, so that the answer does not depend on the segments.
@@ -282,6 +326,12 @@ class HttpConnection:
             self.output.append(_CONTINUE)
         if self._h11 is not None:
             complete = self._read_chunks(self._h11)
+        elif not self._body and self._waiting() >= self._body_left:
+            # All of it is here: no copy but the one that is handed on.
+            body = self._take(self._body_left)
+            self._body_left = 0
+            self.state = _ANSWERING
+            return BodyReceived(body)
         else:
             piece = self._take(self._body_left)
             self._body_left -= len(piece)
@@ -292,7 +342,7 @@ class HttpConnection:
         body = bytes(self._body)
         self._body = bytearray()
         self._h11 = None
-        self.state = HttpState.ANSWERING
+        self.state = _ANSWERING
         return BodyReceived(body)
 
     def _read_chunks(self, parser: h11.Connection) -> bool:
@@ -309,7 +359,8 @@ class HttpConnection:
                     raise _Refused(400)
             elif isinstance(event, h11.EndOfMessage):
                 # Trailers are dropped. What h11 has beyond them belongs to the next request.
-                self._input[:0] = parser.trailing_data[0]
+                self._input = parser.trailing_data[0] + bytes(self._input[self._at :])
+                self._at = 0
                 return True
             else:
                 # It waits for the rest of a chunk's size line or of the trailers, which have the bound of a head.
@@ -321,10 +372,21 @@ class HttpConnection:
                     return False
                 parser.receive_data(piece)
 
+    def _waiting(self) -> int:
+        """How many received bytes are not done with."""
+        return len(self._input) - self._at
+
     def _take(self, size: int) -> bytes:
-        piece = bytes(self._input[:size])
-        del self._input[:size]
+        at = self._at
+        piece = bytes(self._input[at : at + size])
+        self._at = at + len(piece)
+        if self._at == len(self._input):
+            self._drop_input()
         return piece
+
+    def _drop_input(self) -> None:
+        self._input = b""
+        self._at = 0
 
     def _refuse(self, status: int) -> None:
         """Answer a fault of the peer, and close."""
@@ -333,9 +395,9 @@ class HttpConnection:
 
     def _close(self) -> None:
         self._end_request()
-        self._input.clear()
+        self._drop_input()
         self.closing = True
-        self.state = HttpState.CLOSED
+        self.state = _CLOSED
 
     def _end_request(self) -> None:
         self._event = None
@@ -354,7 +416,22 @@ class _Refused(Exception):
         self.status = status
 
 
-def _header_lines(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+def _beginning(status: int, headers: Headers) -> bytes:
+    """The status line and the given headers."""
+    # Tuples are constants of those who answer, with few exceptions: a bounded memory of them does.
+    known = _beginnings.get((status, headers)) if type(headers) is tuple else None
+    if known is not None:
+        return known
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    made = b"".join([line, *_header_lines(headers)])
+    if type(headers) is tuple:
+        if len(_beginnings) >= _MAX_BEGINNINGS:
+            _beginnings.clear()
+        _beginnings[status, headers] = made
+    return made
+
+
+def _header_lines(headers: Headers) -> list[bytes]:
     lines = []
     for name, value in headers:
         if _HEADER_NAME.fullmatch(name) is None or name.lower() in _OUR_HEADERS:

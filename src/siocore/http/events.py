@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from siocore.request import Request
@@ -27,7 +26,6 @@ class HttpState(Enum):
     CLOSED = auto()
 
 
-@dataclass(slots=True)
 class RequestReceived:
     """The head of a request is complete.
 
@@ -35,12 +33,22 @@ class RequestReceived:
     ``switch_protocols`` at once.
     """
 
-    request: Request
-    upgrade: bool
+    __slots__ = ("request", "upgrade")
+
+    def __init__(self, request: Request, upgrade: bool) -> None:
+        self.request = request
+        self.upgrade = upgrade
 
 
-@dataclass(slots=True)
 class BodyReceived:
     """The body of the request reported before is complete; ``b""`` if it has none."""
 
-    body: bytes
+    __slots__ = ("body",)
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BodyReceived) and other.body == self.body
+
+    __hash__ = None  # type: ignore[assignment]

@@ -11,7 +11,7 @@ import re
 from wsproto.utilities import generate_accept_token
 
 from siocore.errors import RemoteProtocolError
-from siocore.request import Headers, Request
+from siocore.request import Request
 
 __all__ = ["check_websocket_request", "comma_tokens"]
 
@@ -29,23 +29,23 @@ def check_websocket_request(request: Request) -> list[tuple[bytes, bytes]]:
 
     Raises :exc:`RemoteProtocolError` with a message for the 400 if the request is not a correct handshake.
     """
-    headers = request.headers
+    raw = request.raw_headers()
     if request.method != "GET":
         raise RemoteProtocolError("a WebSocket handshake is a GET request")
-    if b"websocket" not in comma_tokens(headers.raw, b"upgrade"):
+    if b"websocket" not in comma_tokens(raw, b"upgrade"):
         raise RemoteProtocolError("the Upgrade header does not ask for websocket")
-    if b"upgrade" not in comma_tokens(headers.raw, b"connection"):
+    if b"upgrade" not in comma_tokens(raw, b"connection"):
         raise RemoteProtocolError("the Connection header does not ask for an upgrade")
-    for name, value in headers.raw:
+    for name, value in raw:
         if (name == b"host" or name.startswith(b"sec-websocket-")) and not value.isascii():
             raise RemoteProtocolError(f"non-ASCII bytes in the {name.decode('latin-1')} header")
-    if _only_value(headers, b"sec-websocket-version") != b"13":
+    if _only_value(request, b"sec-websocket-version") != b"13":
         raise RemoteProtocolError("Sec-WebSocket-Version is not 13")
-    key = _only_value(headers, b"sec-websocket-key")
+    key = _only_value(request, b"sec-websocket-key")
     if key is None or _KEY.fullmatch(key) is None:
         raise RemoteProtocolError("Sec-WebSocket-Key is not the base64 of 16 bytes")
     answer = [(b"Sec-WebSocket-Accept", generate_accept_token(key))]
-    subprotocol = _first_subprotocol(headers)
+    subprotocol = _first_subprotocol(raw)
     if subprotocol is not None:
         answer.append((b"Sec-WebSocket-Protocol", subprotocol))
     return answer
@@ -56,13 +56,14 @@ def comma_tokens(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]
     return [token.strip(b" \t") for key, value in headers if key == name for token in value.lower().split(b",")]
 
 
-def _only_value(headers: Headers, name: bytes) -> bytes | None:
-    return headers.first_bytes(name) if headers.count(name) == 1 else None
+def _only_value(request: Request, name: bytes) -> bytes | None:
+    values = request.header_values(name)
+    return values[0] if len(values) == 1 else None
 
 
-def _first_subprotocol(headers: Headers) -> bytes | None:
+def _first_subprotocol(headers: list[tuple[bytes, bytes]]) -> bytes | None:
     first: bytes | None = None
-    for key, value in headers.raw:
+    for key, value in headers:
         if key != b"sec-websocket-protocol":
             continue
         for element in value.split(b","):

@@ -52,6 +52,7 @@ class WebSocketConnection:
         "_buffer",
         "_ended",
         "_limits",
+        "_max_payload",
         "_text_check",
         "_uncommon",
         "close_code",
@@ -64,6 +65,7 @@ class WebSocketConnection:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._max_payload = limits.max_payload
         self._buffer: bytearray | None = None
         self._text_check: _TextCheck | None = None
         self._uncommon: _Uncommon | None = None
@@ -93,7 +95,7 @@ class WebSocketConnection:
         position = 0
         if self._buffer is None and self._uncommon is None and not self._ended:
             # The common case, ahead of all else: whole frames with whole messages.
-            position = parse_frames(data, 0, self._limits.max_payload, messages)
+            position = parse_frames(data, 0, self._max_payload, messages)
             if position == len(data):
                 self.stirred = False
                 return messages
@@ -108,7 +110,7 @@ class WebSocketConnection:
         while True:
             if self._uncommon is None or not self._uncommon.busy:
                 start = position
-                position = parse_frames(source, start, self._limits.max_payload, messages)
+                position = parse_frames(source, start, self._max_payload, messages)
                 if position != start:
                     self._text_check = None
             if position == end:

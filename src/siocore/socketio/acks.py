@@ -6,8 +6,8 @@ from collections.abc import Generator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from siocore.driven import DrivenEndpoint
 from siocore.errors import AckTimeout, Disconnected
-from siocore.socketio.interfaces import Hub
 from siocore.timers import Timer
 from siocore.waiting import Waiter
 
@@ -32,7 +32,7 @@ class PendingAck:
 
     __slots__ = ("_error", "_hub", "_result", "_timer", "_waiter", "done", "id")
 
-    def __init__(self, hub: Hub, ack_id: int, timeout: float | None) -> None:
+    def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float | None) -> None:
         self.id = ack_id
         self.done = False
         self._hub = hub
@@ -91,7 +91,7 @@ class SocketAck(PendingAck):
 
     __slots__ = ("_socket",)
 
-    def __init__(self, hub: Hub, ack_id: int, timeout: float | None, socket: Socket) -> None:
+    def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float | None, socket: Socket) -> None:
         super().__init__(hub, ack_id, timeout)
         self._socket = socket
 
@@ -116,7 +116,7 @@ class BroadcastAck(PendingAck):
 
     __slots__ = ("_responses", "_waited_for")
 
-    def __init__(self, hub: Hub, ack_id: int, timeout: float) -> None:
+    def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float) -> None:
         super().__init__(hub, ack_id, timeout)
         self._responses: list[object] = []
         self._waited_for: set[Socket] = set()

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from siocore._speedups import Packet, Reconstructor, decode_socket_packet, encode_packet
+from siocore.driven import DrivenEndpoint
 from siocore.errors import DecodeError
 from siocore.events import ConnectRequested, EventReceived, SocketDisconnected
-from siocore.inbox import Inbox
+from siocore.link import Link
 from siocore.packets import SocketPacketType
-from siocore.socketio.interfaces import Hub, Link
+from siocore.socketio.namespace import Namespace
 from siocore.socketio.socket import Socket, SocketState
 from siocore.timers import Timer
-from siocore.waiting import Sent
 
 __all__ = ["Client"]
 
@@ -43,19 +43,17 @@ class Client:
         "_attachment_timer",
         "_connect_timer",
         "_limits",
+        "_namespaces",
         "_reconstructor",
         "_sockets",
         "hub",
-        "inbox",
         "link",
-        "sent",
     )
 
-    def __init__(self, link: Link, hub: Hub) -> None:
+    def __init__(self, link: Link, hub: DrivenEndpoint, namespaces: dict[str, Namespace]) -> None:
         self.link = link
         self.hub = hub
-        self.sent = Sent(link, hub)
-        self.inbox: Inbox[EventReceived] = Inbox(link)
+        self._namespaces = namespaces
         self._limits = hub.options.limits
         self._sockets: dict[str, Socket] = {}
         self._reconstructor: Reconstructor | None = None
@@ -151,10 +149,6 @@ class Client:
         self._send(_DISCONNECT, socket.namespace.name, None)
         self._end(socket, "server namespace disconnect", "")
 
-    def check_attachments(self, attachments: list[bytes]) -> None:
-        if len(attachments) > self.hub.options.limits.max_attachments:
-            self.hub.namespaces["/"].check_attachments(attachments)
-
     # Packets --------------------------------------------------------------------------------------------------
 
     def _dispatch(self, packet: Packet) -> None:
@@ -186,7 +180,7 @@ class Client:
         if name in self._sockets:
             self._violation("a second CONNECT for the same namespace")
             return
-        namespace = self.hub.namespaces.get(name)
+        namespace = self._namespaces.get(name)
         if namespace is None:
             self._send(_CONNECT_ERROR, name, _error("Invalid namespace", None))
         elif len(self._sockets) >= self.hub.options.limits.max_namespaces:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from siocore.driven import DrivenEndpoint
 from siocore.errors import LocalProtocolError
 from siocore.socketio.adapter import Adapter, MemoryAdapter
 from siocore.socketio.broadcast import BroadcastOperator
-from siocore.socketio.interfaces import Hub
-from siocore.socketio.socket import Socket, check_event_name
+from siocore.socketio.names import check_event_name
+
+if TYPE_CHECKING:
+    from siocore.socketio.socket import Socket
 
 __all__ = ["Handler", "Namespace"]
 
@@ -33,6 +36,7 @@ class Namespace(BroadcastOperator):
 
     __slots__ = (
         "_ack_ids",
+        "_max_attachments",
         "adapter",
         "any_handlers",
         "handlers",
@@ -43,7 +47,7 @@ class Namespace(BroadcastOperator):
         "sockets",
     )
 
-    def __init__(self, name: str, hub: Hub, adapter: Adapter | None = None) -> None:
+    def __init__(self, name: str, hub: DrivenEndpoint, adapter: Adapter | None = None) -> None:
         super().__init__(self)
         self.name = name
         self.hub = hub
@@ -56,6 +60,7 @@ class Namespace(BroadcastOperator):
         self.any_handlers: tuple[Handler, ...] = ()
         self.middlewares: tuple[Handler, ...] = ()
         self._ack_ids = 0
+        self._max_attachments = hub.options.limits.max_attachments
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name!r}, {len(self.sockets)} sockets>"
@@ -103,7 +108,7 @@ class Namespace(BroadcastOperator):
 
     def check_attachments(self, attachments: list[bytes]) -> None:
         """Raise LocalProtocolError for more binary attachments than clients accept."""
-        limit = self.hub.options.limits.max_attachments
+        limit = self._max_attachments
         if len(attachments) > limit:
             raise LocalProtocolError(
                 f"{len(attachments)} binary attachments in one packet: clients refuse more than {limit} and disconnect"

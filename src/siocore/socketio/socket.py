@@ -9,34 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from siocore._speedups import encode_packet
 from siocore.errors import LocalProtocolError
+from siocore.link import Link
 from siocore.packets import SocketPacketType
 from siocore.request import Headers
 from siocore.socketio.acks import PendingAck, SocketAck
 from siocore.socketio.broadcast import BroadcastOperator
-from siocore.socketio.interfaces import Link
+from siocore.socketio.names import check_event_name
 from siocore.waiting import Sent
 
 if TYPE_CHECKING:
     from siocore.socketio.client import Client
     from siocore.socketio.namespace import Namespace
 
-__all__ = ["Handshake", "Socket", "SocketState", "check_event_name"]
+__all__ = ["Handshake", "Socket", "SocketState"]
 
 _EVENT = SocketPacketType.EVENT.value
 _ACK = SocketPacketType.ACK.value
-
-#: Events that have a meaning of their own on either side: nobody may send them.
-RESERVED_EVENTS = frozenset(
-    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
-)
-
-
-def check_event_name(name: object) -> None:
-    """Raise LocalProtocolError unless events may be sent under this name."""
-    if type(name) is not str and (not isinstance(name, (str, int)) or isinstance(name, bool)):
-        raise LocalProtocolError(f"an event's name is a str, not {type(name).__name__}")
-    if name in RESERVED_EVENTS:
-        raise LocalProtocolError(f"{name!r} is a reserved event name: choose another one")
 
 
 class SocketState(IntEnum):
@@ -158,13 +146,13 @@ class Socket:
         client has disconnected it does nothing. Raises LocalProtocolError if the event can't be encoded.
         """
         check_event_name(name)
-        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), None)
-        client = self.client
+        namespace = self.namespace
+        text, attachments = encode_packet(_EVENT, namespace.name, (name, *args), None)
         if attachments:
-            client.check_attachments(attachments)
+            namespace.check_attachments(attachments)
         if self.state is _CONNECTED:
             self.link.send_text(text, attachments)
-        return client.sent
+        return Sent(self.link)
 
     def send(self, *args: object) -> Sent:
         """Emit the event ``message``."""
@@ -186,7 +174,7 @@ class Socket:
             )
         ack_id = self.namespace.next_ack_id()
         text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), ack_id)
-        self.client.check_attachments(attachments)
+        self.namespace.check_attachments(attachments)
         pending = SocketAck(self.client.hub, ack_id, timeout, self)
         if self.state is SocketState.CONNECTED:
             acks[ack_id] = pending
@@ -197,11 +185,7 @@ class Socket:
 
     def ack(self, ack_id: int, *args: object) -> None:
         """Acknowledge an event. Handlers do this by returning a value."""
-        text, attachments = encode_packet(_ACK, self.namespace.name, args, ack_id)
-        if attachments:
-            self.client.check_attachments(attachments)
-        if self.state is _CONNECTED:
-            self.link.send_text(text, attachments)
+        self.acknowledge(ack_id, args)
 
     @property
     def volatile(self) -> VolatileSocket:
@@ -281,6 +265,15 @@ class Socket:
         if self._acks is None:
             self._acks = {}
         return self._acks
+
+    def acknowledge(self, ack_id: int, args: tuple[object, ...]) -> None:
+        """:meth:`ack` with the values in a tuple."""
+        namespace = self.namespace
+        text, attachments = encode_packet(_ACK, namespace.name, args, ack_id)
+        if attachments:
+            namespace.check_attachments(attachments)
+        if self.state is _CONNECTED:
+            self.link.send_text(text, attachments)
 
     def end(self) -> None:
         """The socket is over: out of its rooms, acknowledgements failed."""

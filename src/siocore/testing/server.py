@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from siocore.application import EngineServer, Server
+from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
 from siocore.events import Event
 from siocore.testing.clock import ManualClock
@@ -39,7 +40,7 @@ class TestServer:
         self._batch = batch
         self._tasks: set[_Task] = set()
         self._runnable: deque[_Task] = deque()
-        self._again: list[Connection] = []
+        self._again: list[DrivenConnection] = []
         self.protocol.clock = self.clock
         self.protocol.make_waiter = VirtualWaiter
 
@@ -263,7 +264,7 @@ class _ServerEnd:
             connection.transport = None
             connection.connection_lost(now=self._server.clock.now)
 
-    def send(self, connection: Connection) -> None:
+    def send(self, connection: DrivenConnection) -> None:
         """Send the output of a connection that is ready, and do what its flags say."""
         pipe = self._link.to_client
         if connection.aborted:

@@ -1,0 +1,33 @@
+cimport cython
+
+from siocore._driver.wire cimport Wire
+from siocore.driven cimport DrivenConnection, DrivenEndpoint
+
+
+@cython.final
+cdef class Sockets:
+    cdef DrivenEndpoint _protocol
+    cdef object _ssl_context
+    cdef object _poller
+    cdef object _poll
+    cdef object _acceptor
+    cdef dict _wires
+    cdef bint _signalled
+    cdef object _batch
+    cdef bint _batch_full
+    cdef double _polled
+    cdef object _sweep_start
+    cdef Py_ssize_t _swept
+    cdef list _again
+    cdef public double settled
+    cdef public bint stirred
+
+    @cython.locals(wire=Wire, wires=dict, budget=Py_ssize_t, fd=int, mask=int, data=bytes)
+    cpdef bint read(self, double now) except -1
+    cdef bint _is_readable(self, Wire wire, int mask, double now) except -1
+    cdef _end(self, Wire wire, double now)
+    cdef _lose(self, Wire wire, double now, bint reset=*)
+    @cython.locals(ready=list, conn=DrivenConnection, wire=Wire, data=bytes)
+    cpdef write(self, double now)
+    cdef _attend(self, Wire wire, DrivenConnection conn, double now)
+    cdef _watch(self, Wire wire)

@@ -1,0 +1,5 @@
+cpdef text_frame(payload)
+cpdef binary_frame(payload)
+cpdef message_frames(text, attachments)
+cpdef parse_frames(data, start, max_payload, out)
+cpdef apply_mask(data, key, offset)

@@ -1,0 +1,1 @@
+cpdef recognise_head(head)

@@ -1,0 +1,1 @@
+cpdef tuple first_step(coroutine)

@@ -1,0 +1,21 @@
+cimport cython
+
+from siocore._speedups._steps cimport first_step
+from siocore.events cimport EventReceived
+from siocore.link cimport Link
+from siocore.socketio.namespace cimport Namespace
+from siocore.socketio.socket cimport Socket
+
+
+@cython.final
+cdef class Dispatcher:
+    cdef object _calls
+    cdef double _max_running
+    cdef Namespace _root
+
+    cpdef dispatch(self, object event)
+    @cython.locals(socket=Socket, namespace=Namespace, link=Link, handlers=tuple, args=list, ended=bint)
+    cdef _event(self, EventReceived event)
+    @cython.locals(socket=Socket)
+    cdef _acknowledge(self, EventReceived event, object result)
+    cdef _reported(self, object error, object subject, str name)

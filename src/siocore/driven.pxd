@@ -1,0 +1,40 @@
+from siocore.timers cimport TimerQueue
+
+
+cdef class DrivenConnection:
+    cdef public object transport
+    cdef public Py_ssize_t unsent
+    cdef public bint wants_read
+    cdef public bint closing
+    cdef public bint closed
+    cdef public bint aborted
+    cdef public bint queued
+
+    cpdef receive_data(self, bytes data, double now)
+    cpdef receive_eof(self, double now)
+    cpdef connection_lost(self, double now)
+    cpdef bytes data_to_send(self)
+    cpdef flushed(self, double now)
+
+
+cdef class DrivenEndpoint:
+    cdef public object options
+    cdef public TimerQueue timers
+    cdef public object clock
+    cdef public object wake
+    cdef public object make_waiter
+    cdef public double latest
+    cdef public object _events
+    cdef public list _ready
+
+    cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
+    cpdef next_deadline(self)
+    cpdef handle_timeout(self, double now)
+    cpdef next_event(self)
+    cpdef list take_ready(self)
+    cpdef shutdown(self, double now)
+    cpdef abort(self, double now)
+    cpdef connection_ready(self, DrivenConnection connection)
+    cpdef push_event(self, object event)
+    cpdef push_received(self, object event)
+    cpdef new_waiter(self)

@@ -1,0 +1,34 @@
+cimport cython
+
+from siocore.driven cimport DrivenConnection
+from siocore.endpoint.connection cimport Connection
+from siocore.endpoint.interfaces cimport ConnectionOwner
+from siocore.engineio.gate cimport check_origin, check_request
+from siocore.engineio.interfaces cimport Carrier
+from siocore.engineio.session cimport Session
+from siocore.link cimport Link
+from siocore.request cimport Request
+
+cdef tuple _JSON, _PLAIN, _OPEN
+
+
+cdef class EngineServerProtocol(ConnectionOwner):
+    cdef public dict sessions
+    cdef public set connections
+    cdef public dict resources
+    cdef dict _handshake_ends
+    cdef list _to_flush
+
+    @cython.locals(session=Session)
+    cpdef list take_ready(self)
+    cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
+    cpdef shutdown(self, double now)
+    cpdef abort(self, double now)
+    cpdef connection_ended(self, Carrier connection)
+    cpdef request_received(self, Carrier connection, Request request, bint upgrade)
+    cpdef session_closed(self, Link session, str reason, str detail)
+    cpdef session_message(self, Link session, object data, Py_ssize_t start)
+    cpdef session_has_packets(self, Link session)
+    cpdef session_forgotten(self, Link session)
+    cpdef tuple response_headers(self, Request request, tuple headers)
+    cdef _engine_request(self, Connection connection, Request request, bint upgrade)

@@ -1,0 +1,16 @@
+from siocore.endpoint.engine cimport EngineServerProtocol
+from siocore.link cimport Link
+from siocore.socketio.client cimport Client
+
+cimport cython
+
+
+cdef class ServerProtocol(EngineServerProtocol):
+    cdef object _make_adapter
+    cdef public dict namespaces
+
+    @cython.locals(client=Client)
+    cpdef session_message(self, Link session, object data, Py_ssize_t start)
+    @cython.locals(client=Client)
+    cpdef session_closed(self, Link session, str reason, str detail)
+    cpdef session_forgotten(self, Link session)

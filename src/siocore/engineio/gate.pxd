@@ -1,0 +1,12 @@
+cimport cython
+
+from siocore.engineio.session cimport Session
+from siocore.request cimport Request
+
+cdef object PROTOCOL
+
+@cython.locals(transport=str, sids=list, sid=str, session=Session)
+cpdef check_request(Request request, bint upgrade, object options, dict sessions)
+
+@cython.locals(origins=list)
+cpdef bint check_origin(Request request, object options) except -1

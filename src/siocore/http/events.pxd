@@ -1,0 +1,16 @@
+cimport cython
+
+from siocore.request cimport Request
+
+
+@cython.final
+@cython.freelist(16)
+cdef class RequestReceived:
+    cdef public Request request
+    cdef public bint upgrade
+
+
+@cython.final
+@cython.freelist(16)
+cdef class BodyReceived:
+    cdef public bytes body

@@ -1,0 +1,38 @@
+cimport cython
+
+from siocore._speedups._frames cimport apply_mask, parse_frames
+
+
+@cython.final
+cdef class WebSocketConnection:
+    cdef object _limits
+    cdef bytearray _buffer
+    cdef _TextCheck _text_check
+    cdef public _Uncommon _uncommon
+    cdef bint _ended
+    cdef public list output
+    cdef public bint close_sent
+    cdef public bint close_received
+    cdef public object close_code
+    cdef public bint failed
+    cdef public bint stirred
+    cdef object _max_payload
+
+    @cython.locals(position=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, messages=list)
+    cpdef list receive_data(self, bytes data)
+
+
+@cython.final
+cdef class _Uncommon:
+    cdef public object connection
+    cdef public Py_ssize_t frame_left
+    cdef public Py_ssize_t fragments
+    cdef public Py_ssize_t length
+    cdef public bytearray message
+
+
+@cython.final
+cdef class _TextCheck:
+    cdef Py_ssize_t _checked
+    cdef object _decoder
+    cdef bytes _key

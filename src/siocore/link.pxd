@@ -1,0 +1,14 @@
+cdef class Link:
+    cdef public object _held
+    cdef public object client
+    cdef public list drain_waiters
+    cdef public bint paused
+    cdef public object request
+    cdef public int running
+
+    cpdef send_text(self, bytes text, list attachments)
+    cpdef send_outgoing(self, object message)
+    cpdef pause(self)
+    cpdef resume(self)
+    cpdef hold(self, object event)
+    cpdef next_held(self)

@@ -1,0 +1,9 @@
+from siocore._speedups._socketio cimport encode_packet
+
+cdef int _EVENT
+
+
+cdef class BroadcastOperator:
+    cdef object _namespace
+    cdef object _selection
+    cdef double _timeout
