@@ -13,7 +13,7 @@ SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
 say = @printf '== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick lint docs clean peers bench-peers chromium
+.PHONY: help demo test bench bench-quick instructions lint docs clean peers bench-peers chromium valgrind
 
 help:
 	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
@@ -21,6 +21,7 @@ help:
 	@echo 'make lint         ruff and mypy'
 	@echo 'make bench        measure codecs and servers; writes bench/results/'
 	@echo 'make bench-quick  the same in a few minutes, with rougher figures'
+	@echo 'make instructions count instructions; fails where a message takes more than bench/instructions/baseline.json says'
 	@echo 'make docs         build the documentation into docs/_build/html'
 	@echo 'make clean        remove what was built (not $(VENV) and node_modules)'
 	@echo 'PYTHON=python3.13 make ...   uses that Python for $(VENV)'
@@ -50,6 +51,10 @@ bench: $(VENV)/siocore.dev bench-peers
 bench-quick: $(VENV)/siocore.dev bench-peers
 	$(say) 'measuring, quickly'
 	@$(BIN)/python -m bench --quick $(ARGS)
+
+instructions: $(VENV)/siocore.dev valgrind
+	$(say) 'counting instructions (under a minute)'
+	@$(BIN)/python -m bench.instructions $(ARGS)
 
 docs: $(VENV)/siocore.dev
 	$(say) 'building the documentation'
@@ -111,4 +116,15 @@ chromium:
 		echo '== installing chromium for the browser test (apt-get)'; \
 		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-liberation; } >/dev/null \
 			|| echo '== skipped: browser test (apt-get could not install chromium)'; \
+	fi
+
+# Unlike the browser this is not skipped where it is missing: a check that did not run must not look as if it held.
+valgrind:
+	@if command -v valgrind >/dev/null; then :; \
+	elif [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo 'error: valgrind is missing, and only root can install it: apt-get install valgrind' >&2; exit 1; \
+	else \
+		echo '== installing valgrind to count instructions (apt-get)'; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends valgrind; } >/dev/null \
+			|| { echo 'error: apt-get could not install valgrind' >&2; exit 1; }; \
 	fi
