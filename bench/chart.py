@@ -27,6 +27,8 @@ FILLS = {
     "siocore-uvloop": "#93c0f5",
     "node": "#5f7a61",
     "python-socketio": "#c08a3e",
+    "socketioxide": "#a8563c",
+    "go": "#3f8f94",
     "floor": "#b6bec8",
 }
 STYLE = f"""\
