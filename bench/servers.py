@@ -1,27 +1,38 @@
-"""The servers that are compared: how each is found, started on its core, and stopped."""
+"""The servers that are compared: how each is built and found, started on its core, and stopped."""
 
 from __future__ import annotations
 
 import os
 import resource
 import selectors
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PEERS", "BenchError", "Peer", "Process", "probe", "running", "select"]
+__all__ = ["PEERS", "BenchError", "Build", "Peer", "Process", "probe", "running", "select"]
 
 HERE = Path(__file__).resolve().parent
 START_TIMEOUT = 20.0
+#: Fetching and compiling everything that a peer is made of.
+BUILD_TIMEOUT = 1800.0
 
 
 class BenchError(Exception):
     """A server or the generator did not do what it should; the message says what, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A command that, run in ``folder``, compiles the program that the peer's own command starts with."""
+
+    folder: str
+    command: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,9 @@ class Peer:
     command: tuple[str, ...]
     probe: tuple[str, ...]
     hint: str
-    #: Modes of the generator that it does not speak.
-    without: frozenset[str] = field(default_factory=frozenset)
+    build: Build | None = None
+    #: Modes of the generator that it can't be measured in, and why.
+    without: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +91,32 @@ PEERS = (
         hint="pip install python-socketio uvicorn httptools websockets uvloop",
     ),
     Peer(
+        name="socketioxide",
+        title="Rust socketioxide",
+        command=("peers/socketioxide/target/release/peer",),
+        probe=("peers/socketioxide/target/release/peer", "--version"),
+        hint="needs Rust 1.94 or newer, and the network for its first build",
+        build=Build(
+            "peers/socketioxide",
+            ("cargo", "build", "--release", "--locked", "--quiet", "--color", "never", "--target-dir", "target"),
+        ),
+    ),
+    Peer(
+        name="go",
+        title="Go socket.io",
+        command=("peers/go/build/peer",),
+        probe=("peers/go/build/peer", "--version"),
+        hint="needs Go 1.26 or newer, and the network for its first build",
+        build=Build("peers/go", ("go", "build", "-trimpath", "-buildvcs=false", "-o", "build/peer", ".")),
+        without={"connect": "leaves connections open after the closing handshake"},
+    ),
+    Peer(
         name="floor",
         title="C, epoll, no JSON",
         command=("load/floor",),
         probe=("load/floor", "--version"),
         hint="needs a C compiler",
-        without=frozenset({"pollecho"}),
+        without={"pollecho": "has no sessions"},
     ),
 )
 
@@ -102,7 +134,9 @@ def select(names: str | None) -> tuple[Peer, ...]:
 
 
 def probe(peer: Peer) -> tuple[str, None] | tuple[None, str]:
-    """``(versions, None)``, or ``(None, why it can't run)``."""
+    """``(versions, None)``, or ``(None, why it can't run)``, in one line. Builds a peer that is not built yet."""
+    if peer.build is not None and (reason := _build(peer, peer.build)) is not None:
+        return None, reason
     command = _resolved(peer.probe)
     try:
         done = subprocess.run(command, cwd=HERE, env=_environment(), capture_output=True, text=True, timeout=60)
@@ -112,6 +146,30 @@ def probe(peer: Peer) -> tuple[str, None] | tuple[None, str]:
         return done.stdout.strip(), None
     lines = [line for line in done.stderr.splitlines() if "Error" in line]
     return None, f"{peer.hint} ({_said(lines[0])})" if lines else peer.hint
+
+
+def _build(peer: Peer, build: Build) -> str | None:
+    """Build a peer whose sources are newer than its program; returns why that failed."""
+    folder, program, tool = HERE / build.folder, HERE / peer.command[0], build.command[0]
+    # Written last: a build that was stopped may leave half a program.
+    stamp = program.with_name(f"{program.name}.built")
+    sources = [path.stat().st_mtime_ns for pattern in ("*", "src/*") for path in folder.glob(pattern) if path.is_file()]
+    if program.exists() and stamp.exists() and stamp.stat().st_mtime_ns > max(sources):
+        return None
+    if shutil.which(tool) is None:
+        return f"{peer.hint} ({tool} was not found)"
+    print(f"building the {peer.name} peer, a few minutes the first time", flush=True)
+    try:
+        done = subprocess.run(
+            build.command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_TIMEOUT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{peer.hint} ({tool}: {type(error).__name__})"
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"]
+        return f"{peer.hint} ({tool}: {_said(next((line for line in lines if line.startswith('error')), lines[-1]))})"
+    stamp.touch()
+    return None
 
 
 def _said(line: str) -> str:

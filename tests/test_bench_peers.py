@@ -1,0 +1,136 @@
+"""The load bench finds its peers, builds those that are programs, and says in one line why it skips one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("the load bench needs Linux", allow_module_level=True)
+
+from bench import servers
+from bench.chart import FILLS
+from bench.servers import PEERS, Build, Peer
+from bench.workloads import WORKLOADS
+
+COMPILED = [peer for peer in PEERS if peer.build is not None]
+
+#: A compiler: it counts its runs, and its program says how often it was built.
+COMPILER = """\
+import pathlib, sys
+if (text := pathlib.Path("source").read_text()) == "wrong":
+    sys.exit(f"warning: look closely\\nerror: no sense in {pathlib.Path.cwd()}/source\\n\\nmore about it")
+runs = pathlib.Path("runs")
+runs.write_text(runs.read_text() + "I" if runs.exists() else "I")
+program = pathlib.Path("out/program")
+program.parent.mkdir(exist_ok=True)
+program.write_text(f"#!/bin/sh\\necho {text} $(cat made/runs)\\n")
+program.chmod(0o755)
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a peer that is yet to be built."""
+    folder = tmp_path / "bench" / "made"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(servers, "HERE", folder.parent)
+    change(folder, "first")
+    return folder
+
+
+def change(folder: Path, text: str) -> None:
+    """Write the source anew. The times are set, as a clock may be too coarse to tell which of two came first."""
+    source, stamp = folder / "source", folder / "out" / "program.built"
+    source.write_text(text, encoding="utf-8")
+    os.utime(source, (2, 2))
+    if stamp.exists():
+        os.utime(stamp, (1, 1))
+
+
+def peer(*command: str) -> Peer:
+    return Peer(
+        name="made",
+        title="Made",
+        command=("made/out/program",),
+        probe=("made/out/program", "--version"),
+        hint="needs a toolchain",
+        build=Build("made", command or (sys.executable, "-c", COMPILER)),
+    )
+
+
+def test_a_peer_is_built_once_with_a_line_that_says_so(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert servers.probe(peer()) == ("first I", None)
+    assert capsys.readouterr().out == "building the made peer, a few minutes the first time\n"
+    assert servers.probe(peer()) == ("first I", None)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_peer_is_built_again_when_its_sources_are_newer(made: Path) -> None:
+    servers.probe(peer())
+    change(made, "second")
+    assert servers.probe(peer()) == ("second II", None)
+
+
+def test_half_a_program_is_built_again(made: Path) -> None:
+    servers.probe(peer())
+    (made / "out" / "program.built").unlink()
+    assert servers.probe(peer()) == ("first II", None)
+
+
+def test_a_build_that_fails_is_the_reason_in_one_line(made: Path) -> None:
+    change(made, "wrong")
+    assert servers.probe(peer()) == (
+        None,
+        f"needs a toolchain ({sys.executable}: error: no sense in bench/made/source)",
+    )
+
+
+def test_an_older_program_does_not_stand_in_for_one_that_fails_to_build(made: Path) -> None:
+    servers.probe(peer())
+    change(made, "wrong")
+    versions, reason = servers.probe(peer())
+    assert versions is None
+    assert reason is not None
+
+
+def test_a_build_that_fails_without_an_error_line_gives_its_last_one(made: Path) -> None:
+    script = "import sys; sys.exit('go: reading the lock\\ngo: no network\\n')"
+    assert servers.probe(peer(sys.executable, "-c", script)) == (
+        None,
+        f"needs a toolchain ({sys.executable}: go: no network)",
+    )
+
+
+def test_a_build_that_fails_silently_gives_its_status(made: Path) -> None:
+    assert servers.probe(peer(sys.executable, "-c", "raise SystemExit(3)")) == (
+        None,
+        f"needs a toolchain ({sys.executable}: status 3)",
+    )
+
+
+@pytest.mark.parametrize("real", COMPILED, ids=[peer.name for peer in COMPILED])
+def test_a_missing_toolchain_is_the_reason_in_one_line(
+    real: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert real.build is not None
+    (tmp_path / real.build.folder).mkdir(parents=True)
+    monkeypatch.setattr(servers, "HERE", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert servers.probe(real) == (None, f"{real.hint} ({real.build.command[0]} was not found)")
+    assert capsys.readouterr().out == ""
+
+
+def test_modes_that_a_peer_lacks_exist_and_have_a_reason() -> None:
+    lacking = {(peer.name, mode): reason for peer in PEERS for mode, reason in peer.without.items()}
+    assert ("go", "connect") in lacking
+    assert {mode for _, mode in lacking} <= {workload.mode for workload in WORKLOADS}
+    assert all(lacking.values())
+
+
+def test_every_peer_has_a_colour_of_its_own() -> None:
+    assert set(FILLS) == {peer.name for peer in PEERS}
+    assert len(set(FILLS.values())) == len(PEERS)
