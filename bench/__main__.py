@@ -117,7 +117,7 @@ def measure_row(
             if peer.name in missing:
                 continue
             if workload.mode in peer.without:
-                cell.skipped = "does not speak it"
+                cell.skipped = peer.without[workload.mode]
                 progress.step(f"{workload.name:10} {peer.title:18} skipped: {cell.skipped}")
                 continue
             try:
