@@ -36,6 +36,7 @@ from siocore._speedups import (
     recognise_head,
     text_frame,
 )
+from siocore.codec.heads import KEEP
 
 __all__ = ["CASES", "Case", "Prepared", "WrongResultError"]
 
@@ -143,7 +144,7 @@ def head() -> Prepared:
         (b"accept", b"*/*"),
         (b"connection", b"keep-alive"),
     ]
-    return Prepared(partial(recognise_head, get()), ("GET", "/socket.io/?EIO=4&transport=polling", headers))
+    return Prepared(partial(recognise_head, get()), ("GET", "/socket.io/?EIO=4&transport=polling", headers, 0, KEEP))
 
 
 # From bytes to bytes through a server -------------------------------------------------------------------------------
