@@ -24,9 +24,26 @@ async def cast(sid: str, text: str) -> None:
     await io.emit("cast", text)
 
 
+async def join(sid: str, room: str) -> str:
+    await io.enter_room(sid, room)
+    return room
+
+
+async def leave(sid: str, room: str) -> str:
+    await io.leave_room(sid, room)
+    return room
+
+
+async def to_room(sid: str, room: str, text: str) -> None:
+    await io.emit("room", text, room=room)
+
+
 io.on("echo", echo)
 io.on("bin", binary)
 io.on("cast", cast)
+io.on("join", join)
+io.on("leave", leave)
+io.on("room", to_room)
 
 
 async def main() -> None:

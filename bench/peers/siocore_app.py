@@ -26,6 +26,23 @@ async def cast(client: siocore.Socket, text: str) -> None:
     io.emit("cast", text)
 
 
+@io.on("join")
+async def join(client: siocore.Socket, room: str) -> str:
+    client.join(room)
+    return room
+
+
+@io.on("leave")
+async def leave(client: siocore.Socket, room: str) -> str:
+    client.leave(room)
+    return room
+
+
+@io.on("room")
+async def to_room(client: siocore.Socket, room: str, text: str) -> None:
+    io.to(room).emit("room", text)
+
+
 def main(loop: str) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
         print("listening", listener.getsockname()[1], flush=True)
