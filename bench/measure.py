@@ -17,7 +17,7 @@ __all__ = ["Cores", "Settings", "build", "measure"]
 
 LOAD = HERE / "load"
 SOURCES = {
-    "load": ("load.c", "websocket.c", "polling.c", "wire.c", "net.c"),
+    "load": ("load.c", "websocket.c", "rooms.c", "tail.c", "polling.c", "wire.c", "net.c"),
     "floor": ("floor.c", "net.c"),
 }
 Figures = dict[str, float]
@@ -63,7 +63,7 @@ def build() -> None:
             raise BenchError("there is no C compiler (cc) to build the load generator with")
         # Renamed into place, so that two runs at a time never execute half a program.
         fresh = LOAD / f".{name}.{os.getpid()}"
-        command = [*compiler.split(), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", str(fresh), *sources]
+        command = [*compiler.split(), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", str(fresh), *sources, "-lm"]
         done = subprocess.run(command, cwd=LOAD, capture_output=True, text=True)
         if done.returncode:
             raise BenchError(f"{name} does not compile: {done.stderr.strip()}")

@@ -1,11 +1,12 @@
 /* A load generator for Socket.IO servers: one thread, one epoll, no client library in the way.
  *
  *     load HOST PORT MODE [-c clients] [-n in flight] [-b payload bytes] [-s seconds] [-w warm-up seconds]
- *                         [-m messages] [-p process id of the server]
+ *                         [-m messages] [-r per second] [-g members of the room] [-p process id of the server]
  *
- * Modes: ack, binary, broadcast, connect, idle (WebSocket); handshake, pollecho (long-polling).
+ * Modes: ack, growth, binary, connect, idle, heartbeat, broadcast, room, join, tail (WebSocket); handshake, pollecho
+ * (long-polling). -r is the rate of the events in mode tail; in the others, that of the connections being opened.
  * Prints one line of JSON. Every answer is compared with what it must be; anything else ends the run with status 1.
- * Ends after the seconds or the messages, whichever comes first, and 30 seconds after that in any case. */
+ * Ends after the seconds or the messages, whichever comes first, and some time after that in any case. */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -21,6 +22,8 @@
 #define OPENING_AT_ONCE 64u
 #define EVENTS 512
 #define READ_SIZE (256u << 10)
+/* An open loop waits so long for the last answers. */
+#define PATIENCE 2000000000u
 
 struct run run;
 
@@ -28,9 +31,8 @@ static struct {
     uint32_t address;
     uint16_t port;
     double seconds, warm_up;
-    uint64_t messages;
     pid_t server;
-} options = {.seconds = 2, .warm_up = 0.5, .messages = UINT64_MAX};
+} options = {.seconds = 2, .warm_up = 0.5};
 
 static int selector;
 static unsigned opened;                     /* clients whose connections were begun */
@@ -75,8 +77,15 @@ static void open_connection(struct client *client)
 
 static void open_clients(void)
 {
-    unsigned each = run.mode->connections;
-    for (; opened < run.clients && (!run.mode->joins || opened - run.joined < OPENING_AT_ONCE); opened++)
+    static uint64_t began;
+    unsigned each = run.mode->connections, allowed = run.clients;
+    if (run.per_second && !run.mode->pace) {
+        run.now = now_ns();
+        began = began ? began : run.now;
+        double due = 1 + (double)(run.now - began) / 1e9 * run.per_second;
+        allowed = due < allowed ? (unsigned)due : allowed;
+    }
+    for (; opened < allowed && (!run.mode->joins || opened - run.joined < OPENING_AT_ONCE); opened++)
         for (unsigned index = 0; index < each; index++)
             open_connection(&run.client[opened * each + index]);
 }
@@ -148,16 +157,25 @@ static void start_counting(void)
     phase_end = started + (uint64_t)(options.seconds * 1e9);
 }
 
+static void put_times(const char *name, const struct histogram *histogram)
+{
+    printf(",\"%s\":{\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}", name,
+           (double)histogram_quantile(histogram, 0.5) / 1e3, (double)histogram_quantile(histogram, 0.99) / 1e3,
+           (double)histogram_quantile(histogram, 0.999) / 1e3, (double)histogram->largest / 1e3);
+}
+
 static void report(void)
 {
     double seconds = (double)(now_ns() - started) / 1e9;
-    const struct histogram *latency = &run.latency;
     printf("{\"mode\":\"%s\",\"clients\":%u,\"in_flight\":%u,\"payload\":%zu,\"messages\":%llu,\"seconds\":%.6f,"
-           "\"rate\":%.1f,\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},\"generator_cpu\":%.6f",
+           "\"rate\":%.1f,\"generator_cpu\":%.6f",
            run.mode->name, run.clients, run.in_flight, run.payload_length, (unsigned long long)run.messages, seconds,
-           (double)run.messages / seconds, (double)histogram_quantile(latency, 0.5) / 1e3,
-           (double)histogram_quantile(latency, 0.99) / 1e3, (double)latency->largest / 1e3,
-           (double)(cpu_ns(0) - generator_cpu) / 1e9);
+           (double)run.messages / seconds, (double)(cpu_ns(0) - generator_cpu) / 1e9);
+    put_times("latency_us", &run.latency);
+    if (run.mode->pace) {
+        put_times("delay_us", &run.delay);
+        printf(",\"unanswered\":%llu", (unsigned long long)run.unanswered);
+    }
     if (options.server)
         printf(",\"server_cpu\":%.6f", (double)(cpu_ns(options.server) - server_cpu) / 1e9);
     puts("}");
@@ -183,19 +201,44 @@ static void turn(int timeout)
     run.now = now_ns();
 }
 
-static void work(void)
+/* Opens the clients, until all have joined. */
+static void open_all(void)
 {
     open_clients();
     run.now = now_ns();
     if (!run.mode->joins)
         begin_work();
-    while (!phase_end)
-        turn(1000);
+    while (!phase_end) {
+        turn(run.per_second ? 1 : 1000);
+        open_clients();
+    }
+}
+
+/* One turn, which ends at `deadline` at the latest. */
+static void work_until(uint64_t deadline)
+{
+    uint64_t next = run.mode->pace ? run.mode->pace() : UINT64_MAX;
+    uint64_t until = next < deadline ? next : deadline, left = until > run.now ? (until - run.now) / 1000000 : 0;
+    /* An open loop must not oversleep, so it waits awake for what comes within a millisecond. */
+    turn((int)left + (run.mode->pace ? 0 : 1));
+}
+
+static void work(void)
+{
+    open_all();
     while (run.now < phase_end)
-        turn((int)((phase_end - run.now) / 1000000) + 1);
+        work_until(phase_end);
     start_counting();
-    while (run.now < phase_end && run.messages < options.messages)
-        turn((int)((phase_end - run.now) / 1000000) + 1);
+    if (run.mode->pace) {
+        while (run.now < phase_end && run.messages + run.unanswered < run.wanted)
+            work_until(phase_end);
+        for (uint64_t end = run.now + PATIENCE; run.now < end && run.unanswered;)
+            turn(1);
+        run.mode->give_up();
+    } else {
+        while (run.now < phase_end && run.messages < run.wanted)
+            work_until(phase_end);
+    }
     report();
 }
 
@@ -204,9 +247,7 @@ static void hold(void)
 {
     struct epoll_event event = {.events = EPOLLIN};
     char command;
-    open_clients();
-    while (!phase_end)
-        turn(1000);
+    open_all();
     if (epoll_ctl(selector, EPOLL_CTL_ADD, 0, &event) < 0)
         die("mode idle needs a pipe or a terminal as its input");
     start_counting();
@@ -247,8 +288,8 @@ static double number(const char *name, const char *text, double least, double mo
 
 static const struct mode *find_mode(const char *name)
 {
-    const struct mode *lists[] = {websocket_modes, polling_modes};
-    for (unsigned list = 0; list < 2; list++)
+    const struct mode *lists[] = {websocket_modes, room_modes, tail_modes, polling_modes};
+    for (unsigned list = 0; list < sizeof lists / sizeof *lists; list++)
         for (const struct mode *mode = lists[list]; mode->name; mode++)
             if (!strcmp(mode->name, name))
                 return mode;
@@ -259,21 +300,26 @@ static void read_options(int count, char **arguments)
 {
     if (count < 4)
         die("usage: load HOST PORT MODE [-c clients] [-n in flight] [-b payload bytes] [-s seconds]\n"
-            "            [-w warm-up seconds] [-m messages] [-p process id of the server]");
+            "            [-w warm-up seconds] [-m messages] [-r per second] [-g members of the room]\n"
+            "            [-p process id of the server]");
     options.address = loopback_address(arguments[1]);
     options.port = (uint16_t)number("PORT", arguments[2], 1, 65535);
     run.mode = find_mode(arguments[3]);
     run.clients = run.in_flight = 1;
+    run.members = 10;
+    run.wanted = UINT64_MAX;
     run.payload_length = 64;
     optind = 4;
-    for (int option; (option = getopt(count, arguments, "c:n:b:s:w:m:p:")) != -1;) {
+    for (int option; (option = getopt(count, arguments, "c:n:b:s:w:m:r:g:p:")) != -1;) {
         switch (option) {
         case 'c': run.clients = (unsigned)number("clients", optarg, 1, 20000); break;
         case 'n': run.in_flight = (unsigned)number("in flight", optarg, 1, 1024); break;
         case 'b': run.payload_length = (size_t)number("payload bytes", optarg, 1, 65536); break;
         case 's': options.seconds = number("seconds", optarg, 0.1, 60); break;
         case 'w': options.warm_up = number("warm-up seconds", optarg, 0, 60); break;
-        case 'm': options.messages = (uint64_t)number("messages", optarg, 1, 1e9); break;
+        case 'm': run.wanted = (uint64_t)number("messages", optarg, 1, 1e9); break;
+        case 'r': run.per_second = number("per second", optarg, 1, 1e7); break;
+        case 'g': run.members = (unsigned)number("members of the room", optarg, 1, 20000); break;
         case 'p': options.server = (pid_t)number("process id", optarg, 1, 1 << 22); break;
         default: exit(2);
         }
@@ -297,16 +343,22 @@ static void make_clients(void)
     run.payload[run.payload_length] = 0;
 }
 
+/* In seconds. A slow server on a busy machine takes 100 connections per second. */
+static unsigned time_limit(void)
+{
+    double opening = run.clients / 100.0 + (run.per_second && !run.mode->pace ? run.clients / run.per_second : 0);
+    return (unsigned)(opening + (run.mode->holds ? 300 : options.seconds + options.warm_up + 30));
+}
+
 int main(int count, char **arguments)
 {
     read_options(count, arguments);
     make_clients();
     raise_descriptor_limit();
     selector = epoll_create1(EPOLL_CLOEXEC);
-    bool holds = !strcmp(run.mode->name, "idle");
     signal(SIGALRM, timed_out);
-    alarm(holds ? 300 : (unsigned)(options.seconds + options.warm_up) + 30);
-    if (holds)
+    alarm(time_limit());
+    if (run.mode->holds)
         hold();
     else
         work();

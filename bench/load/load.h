@@ -39,11 +39,19 @@ struct mode {
     void (*begin)(struct client *client);
     /* WebSocket only: a data frame that is neither handshake nor heartbeat. */
     void (*message)(struct client *client, const struct frame *frame);
+    bool holds;               /* the work is what stdin asks for */
+    bool counts_heartbeats;
+    /* Open loop only: sends what is due by now, and returns when the next will be. */
+    uint64_t (*pace)(void);
+    /* Open loop only: what was not answered in time gets the time that it has waited so far. */
+    void (*give_up)(void);
 };
 
 struct run {
     const struct mode *mode;
     unsigned clients, in_flight;
+    unsigned members;         /* room, join: clients that are in the room */
+    double per_second;        /* tail: events; other modes: connections that are opened (0: as fast as they are taken) */
     size_t payload_length;
     char *payload;            /* digits */
     struct client *client;    /* `clients * mode->connections` of them; partners follow each other */
@@ -51,12 +59,15 @@ struct run {
     uint64_t now;             /* of the read that is being handled */
     bool counting;
     uint64_t messages;        /* counted ones */
+    uint64_t wanted;          /* that many are enough */
     struct histogram latency; /* of the counted ones, in ns */
+    struct histogram delay;   /* tail: how much later than planned the counted ones left, in ns */
+    uint64_t unanswered;      /* tail: counted ones that were sent and not answered yet */
 };
 
 extern struct run run;
 /* Each list ends with a mode that has no name. */
-extern const struct mode websocket_modes[], polling_modes[];
+extern const struct mode websocket_modes[], room_modes[], tail_modes[], polling_modes[];
 
 /* Has a message arrived that was sent at `sent` (0: unknown)? Counts it, in the counting phase. */
 static inline void count(uint64_t sent)

@@ -87,6 +87,15 @@ uint64_t cpu_ns(pid_t process)
     return clock_ns(clock);
 }
 
+uint64_t next_random(uint64_t *seed)
+{
+    /* A Weyl sequence, mixed: SplitMix64. */
+    uint64_t value = *seed += 0x9e3779b97f4a7c15;
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+    value = (value ^ value >> 27) * 0x94d049bb133111eb;
+    return value ^ value >> 31;
+}
+
 uint32_t loopback_address(const char *host)
 {
     struct in_addr address;

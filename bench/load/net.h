@@ -27,6 +27,9 @@ uint64_t now_ns(void);
  * last tick of its core (up to 10 ms). */
 uint64_t cpu_ns(pid_t process);
 
+/* The next of a fixed sequence; any seed is as good as another. */
+uint64_t next_random(uint64_t *seed);
+
 /* An IPv4 loopback address; any other host is refused. */
 uint32_t loopback_address(const char *host);
 /* Begins to connect, from one of 16 loopback addresses in turn, so that ports in TIME_WAIT never run out. */

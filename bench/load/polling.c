@@ -140,7 +140,7 @@ static size_t poll_input(struct client *client, char *data, size_t length)
 }
 
 const struct mode polling_modes[] = {
-    {"handshake", 1, false, ask_session, handshake_input, ask_session, NULL},
-    {"pollecho", 2, true, poll_connected, poll_input, poll_echo, NULL},
+    {"handshake", 1, false, ask_session, handshake_input, .begin = ask_session},
+    {"pollecho", 2, true, poll_connected, poll_input, .begin = poll_echo},
     {0},
 };
