@@ -7,49 +7,74 @@ import os
 import resource
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import chart, servers, workloads
+from bench import chart, report, servers, workloads
+from bench.figures import Cell, Results, Row
 from bench.measure import Cores, Settings, build, measure
-from bench.report import Cell, Results, Row, machine
 from bench.servers import BenchError, Peer
 from bench.workloads import Workload
 
 RESULTS = Path(__file__).resolve().parent / "results"
-#: Connections of the idle workload, and some.
-DESCRIPTORS = 6_000
+#: What a server or the generator has open besides its connections.
+SPARE_DESCRIPTORS = 200
+#: Servers that --quick leaves out.
+SLOW_PEERS = frozenset({"siocore-uvloop", "python-socketio"})
+#: What an open loop takes half of.
+SATURATED = "ack-20x1"
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        rows, peers = workloads.select(options.only), servers.select(options.peers)
+        rows, peers = chosen(options)
         cores = Cores.available()
-        raise_descriptor_limit()
         build()
     except (ValueError, BenchError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    descriptors = raise_descriptor_limit()
     settings = settings_of(options)
     versions, missing = find(peers)
     about = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python -m bench", *(sys.argv[1:] if arguments is None else arguments)]),
         "implementation": implementation(versions),
-        "machine": machine(),
+        "machine": report.machine(),
         "cores": {"server on": cores.server, "generator on": cores.generator},
-        "runs": f"{settings.repetitions} of {settings.seconds:g} s after {settings.warm_up:g} s, interleaved",
+        "runs": f"up to {settings.repetitions} of {settings.seconds:g} s after {settings.warm_up:g} s, interleaved",
     }
     results = Results(about, peers, versions, missing, [])
     progress = Progress(sum(repetitions(row, settings) for row in rows) * len(versions))
     for workload in rows:
-        results.rows.append(measure_row(workload, peers, missing, settings, cores, progress))
+        row = Row(workload, {peer.name: Cell(skipped=missing.get(peer.name)) for peer in peers})
+        results.rows.append(row)
+        if workload.clients + SPARE_DESCRIPTORS > descriptors:
+            skip(row, f"needs {workload.clients + SPARE_DESCRIPTORS} open files, and the hard limit is {descriptors}")
+        measure_row(row, results, settings, cores, progress)
         # After every row, so that a run that is stopped leaves what it has.
-        results.write(options.output)
-        (options.output / "chart.svg").write_text(chart.draw(results), encoding="utf-8")
-    print(f"\n{results.tables()}")
+        report.write(results, options.output)
+        for name, picture in chart.pictures(results).items():
+            (options.output / name).write_text(picture, encoding="utf-8")
+    print(f"\n{report.tables(results)}")
     return 1 if any(cell.failed for row in results.rows for cell in row.cells.values()) else 0
+
+
+def chosen(options: argparse.Namespace) -> tuple[tuple[Workload, ...], tuple[Peer, ...]]:
+    """What the options name; what they don't name, --quick thins out. Raises ValueError for an unknown name."""
+    rows, peers = workloads.select(options.only), servers.select(options.peers)
+    left_out: list[str] = []
+    if options.quick and options.peers is None:
+        left_out += [peer.title for peer in peers if peer.name in SLOW_PEERS]
+        peers = tuple(peer for peer in peers if peer.name not in SLOW_PEERS)
+    if options.quick and options.only is None:
+        left_out += [row.name for row in rows if not row.quick]
+        rows = tuple(row for row in rows if row.quick)
+    if left_out:
+        print(f"--quick leaves out: {', '.join(left_out)}", flush=True)
+    return rows, peers
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,16 +85,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, help="how long each run is measured")
     made.add_argument("--repetitions", type=int, help="runs of each")
     made.add_argument("--messages", type=int, help="end each run after so many messages, without warm-up")
-    made.add_argument("--output", type=Path, default=RESULTS, help="folder for table.md, results.json and chart.svg")
+    made.add_argument("--output", type=Path, default=RESULTS, help="folder for the tables and pictures")
     return made
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    seconds = options.seconds or (1.5 if options.quick else 2.5)
+    seconds = options.seconds or (1.2 if options.quick else 2.0)
     counted = options.messages is not None
     return Settings(
         seconds=seconds,
-        warm_up=0.0 if counted else 0.5 if options.quick else 1.0,
+        warm_up=0.0 if counted else 0.5 if options.quick else 0.8,
         repetitions=options.repetitions or (1 if options.quick or counted else 3),
         settle=1.0 if options.quick else 2.0,
         messages=options.messages,
@@ -77,8 +102,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def repetitions(workload: Workload, settings: Settings) -> int:
-    # Memory hardly varies, and 5,000 connections take their time.
-    return min(settings.repetitions, 2) if workload.mode == "idle" else settings.repetitions
+    return min(settings.repetitions, workload.most or settings.repetitions)
 
 
 def find(peers: tuple[Peer, ...]) -> tuple[dict[str, str], dict[str, str]]:
@@ -101,39 +125,50 @@ def implementation(versions: dict[str, str]) -> str | None:
     return next((text.split()[2].strip(",") for name, text in versions.items() if name.startswith("siocore-")), None)
 
 
-def measure_row(
-    workload: Workload,
-    peers: tuple[Peer, ...],
-    missing: dict[str, str],
-    settings: Settings,
-    cores: Cores,
-    progress: Progress,
-) -> Row:
+def skip(row: Row, reason: str) -> None:
+    for cell in row.cells.values():
+        cell.skipped = cell.skipped or reason
+
+
+def measure_row(row: Row, results: Results, settings: Settings, cores: Cores, progress: Progress) -> None:
     """All peers in turn, then all again: what else the machine does falls on each of them alike."""
-    row = Row(workload, {peer.name: Cell(skipped=missing.get(peer.name)) for peer in peers})
-    for _ in range(repetitions(workload, settings)):
-        for peer in peers:
+    name = row.workload.name
+    for _ in range(repetitions(row.workload, settings)):
+        for peer in results.peers:
             cell = row.cells[peer.name]
-            if peer.name in missing:
+            if peer.name in results.missing:
                 continue
-            if workload.mode in peer.without:
-                cell.skipped = peer.without[workload.mode]
-                progress.step(f"{workload.name:10} {peer.title:18} skipped: {cell.skipped}")
+            if row.workload.mode in peer.without:
+                cell.skipped = peer.without[row.workload.mode]
+            workload = at_half(row.workload, peer, results)
+            if workload is None and not cell.skipped:
+                cell.skipped = f"its load follows from {SATURATED}, which this run has not measured"
+            if cell.skipped or workload is None:
+                progress.step(f"{name:15} {peer.title:18} skipped: {cell.skipped}")
                 continue
             try:
                 figures = measure(peer, workload, settings, cores)
             except BenchError as error:
                 cell.failed = str(error)
-                progress.step(f"{workload.name:10} {peer.title:18} failed: {error}")
+                progress.step(f"{name:15} {peer.title:18} failed: {error}")
                 continue
             cell.runs.append(figures)
-            progress.step(f"{workload.name:10} {peer.title:18} {summary(figures)}")
-    return row
+            progress.step(f"{name:15} {peer.title:18} {summary(figures)}")
+
+
+def at_half(workload: Workload, peer: Peer, results: Results) -> Workload | None:
+    """The workload with its load: for an open loop that follows from what this run found, None if it found nothing."""
+    if workload.half_of is None:
+        return workload
+    rate = results.median(SATURATED, workload.half_of or peer.name, "rate")
+    return None if rate is None else replace(workload, per_second=rate / 2)
 
 
 def summary(figures: dict[str, float]) -> str:
     if "kb_idle" in figures:
         return f"{figures['kb_idle']:8.2f} KB idle {figures['kb_spoken']:8.2f} KB after a message"
+    if "load" in figures:
+        return f"{figures['p50_ms']:8.2f} ms {figures['p99_ms']:8.2f} ms p99 at {figures['load']:,.0f}/s"
     return f"{figures['cpu_us']:8.2f} µs {figures['rate']:12,.0f}/s"
 
 
@@ -152,12 +187,11 @@ class Progress:
         print(f"[{self._done:3}/{self._total}, {left:4.0f} s left] {text}", flush=True)
 
 
-def raise_descriptor_limit() -> None:
-    """For the servers, which inherit it. Raises BenchError if the hard limit is too low."""
+def raise_descriptor_limit() -> int:
+    """As far as it goes, for the servers, which inherit it; returns how far that is."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
-        raise BenchError(f"the hard limit of open files is {hard}; the bench needs {DESCRIPTORS} (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 if __name__ == "__main__":

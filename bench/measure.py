@@ -83,11 +83,13 @@ def measure(peer: Peer, workload: Workload, settings: Settings, cores: Cores) ->
 
 def _command(server: Process, workload: Workload, *extra: str) -> list[str]:
     numbers = ["-c", str(workload.clients), "-n", str(workload.in_flight), "-b", str(workload.payload)]
+    if workload.per_second is not None:
+        numbers += ["-r", f"{workload.per_second:.1f}"]
     return [str(LOAD / "load"), "127.0.0.1", str(server.port), workload.mode, *numbers, "-p", str(server.pid), *extra]
 
 
 def _load(server: Process, workload: Workload, settings: Settings, cores: Cores) -> Figures:
-    extra = ["-s", str(settings.seconds), "-w", str(settings.warm_up)]
+    extra = ["-s", str(workload.seconds or settings.seconds), "-w", str(settings.warm_up)]
     if settings.messages is not None:
         extra += ["-m", str(settings.messages)]
     done = subprocess.run(
@@ -99,18 +101,35 @@ def _load(server: Process, workload: Workload, settings: Settings, cores: Cores)
     )
     if done.returncode:
         raise BenchError(done.stderr.strip() or f"the generator ended with status {done.returncode}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    if not result["messages"]:
-        raise BenchError("no message came back")
-    return {
-        "cpu_us": result["server_cpu"] * 1e6 / result["messages"],
+    return _figures(json.loads(done.stdout), workload, settings)
+
+
+def _figures(result: dict[str, Any], workload: Workload, settings: Settings) -> Figures:
+    messages, latency = result["messages"], result["latency_us"]
+    figures = {
         "rate": result["rate"],
-        "p50_ms": result["latency_us"]["p50"] / 1e3,
-        "p99_ms": result["latency_us"]["p99"] / 1e3,
-        "messages": result["messages"],
+        "p50_ms": latency["p50"] / 1e3,
+        "p99_ms": latency["p99"] / 1e3,
+        "p999_ms": latency["p999"] / 1e3,
+        "messages": messages,
         "server_busy": result["server_cpu"] / result["seconds"],
         "generator_busy": result["generator_cpu"] / result["seconds"],
     }
+    if workload.mode == "tail":
+        # A server that the load is too much for may not have come to one counted event.
+        figures |= {
+            "load": workload.per_second or 0.0,
+            "delay_ms": result["delay_us"]["p99"] / 1e3,
+            "unanswered": result["unanswered"],
+        }
+    elif not messages:
+        raise BenchError("no message came back")
+    elif workload.mode == "heartbeat" and settings.messages is None:
+        # Connections that are opened at a steady rate are asked for their heartbeats at that rate.
+        due = workload.per_second or 0.0
+        if result["rate"] < 0.9 * due:
+            raise BenchError(f"{result['rate']:.0f} heartbeats per second came, not {due:.0f}")
+    return figures | {"cpu_us": result["server_cpu"] * 1e6 / max(messages, 1)}
 
 
 class _Holder:

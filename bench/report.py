@@ -1,4 +1,4 @@
-"""What a run of the bench found, as data, as JSON and as tables."""
+"""What a run of the bench found, as JSON and as tables in Markdown that are also readable as they stand."""
 
 from __future__ import annotations
 
@@ -6,140 +6,165 @@ import json
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from bench import targets
+from bench.figures import Cell, Results, Row
 from bench.servers import Peer
-from bench.workloads import Workload
 
-__all__ = ["Cell", "Results", "Row", "machine"]
+__all__ = ["machine", "tables", "write"]
 
 #: Above this share of its core the generator, not the server, may have set the pace.
 GENERATOR_LIMIT = 0.95
 #: In a closed loop one side is always at work. If neither had this share of its core, something else had it.
 SHARED_LIMIT = 0.8
+#: If the generator's own delay is above this share of what it measures, it has measured itself.
+DELAY_LIMIT = 0.25
 MARKS = """\
 `*` the generator was busy all the time: the server could do more.
 `~` other programs took much of both cores: measure again on a quiet machine."""
+TAIL_MARKS = """\
+`!` more than this server carries: its times grow for as long as the load lasts.
+`~` the generator itself was late by as much: measure again on a quiet machine."""
+
+LOADS = ("ack", "binary", "broadcast", "connect", "handshake", "pollecho")
+CellText = Callable[[Cell], str]
 
 
-@dataclass(slots=True)
-class Cell:
-    """What one peer did with one workload: the figures of each repetition, or why there are none."""
-
-    runs: list[dict[str, float]] = field(default_factory=list)
-    skipped: str | None = None
-    failed: str | None = None
-
-    def median(self, key: str) -> float | None:
-        return median(run[key] for run in self.runs) if self.runs else None
-
-    def spread(self, key: str) -> tuple[float, float]:
-        """The smallest and the largest value."""
-        values = [run[key] for run in self.runs]
-        return min(values), max(values)
-
-    def as_json(self) -> dict[str, Any]:
-        if not self.runs:
-            return {"failed": self.failed} if self.failed else {"skipped": self.skipped}
-        keys = self.runs[0].keys()
-        result: dict[str, Any] = {
-            key: dict(zip(("min", "max"), self.spread(key), strict=True), median=self.median(key)) for key in keys
+def as_json(results: Results) -> dict[str, Any]:
+    rows = [
+        {
+            "workload": row.workload.name,
+            "title": row.workload.title,
+            "unit": row.workload.unit,
+            "peers": {name: cell.as_json() for name, cell in row.cells.items()},
         }
-        return result | {"runs": self.runs} | ({"failed": self.failed} if self.failed else {})
+        for row in results.rows
+    ]
+    found = {"targets": targets.as_json(results), "rows": rows}
+    return results.about | {"versions": results.versions, "skipped": results.missing} | found
 
 
-@dataclass(slots=True)
-class Row:
-    """One workload and what each peer, by name, did with it."""
+def write(results: Results, folder: Path) -> None:
+    """Write ``results.json`` and ``table.md`` into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(as_json(results), indent=1, ensure_ascii=False)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    about = "\n".join(f"* {name}: {_inline(value)}" for name, value in results.about.items())
+    versions = "\n".join(f"* {name}: {version}" for name, version in results.versions.items())
+    head = "# Load bench\n\n" + about + "\n" + versions + "\n\nREADME.md, one folder up, says what the figures mean.\n"
+    (folder / "table.md").write_text(f"{head}\n{tables(results)}", encoding="utf-8")
 
-    workload: Workload
-    cells: dict[str, Cell]
+
+def tables(results: Results) -> str:
+    parts = [
+        *_loads(results, results.of(*LOADS)),
+        *_tails(results, results.of("tail")),
+        *_growth(results, results.of("growth")),
+        *_rooms(results, results.of("room", "join")),
+        *_idle(results, results.of("idle")),
+        *_heartbeats(results, results.of("heartbeat")),
+        *_ratios(results),
+        *_targets(results),
+    ]
+    skipped = [f"* {name}: {reason}" for name, reason in results.missing.items()]
+    skipped += [
+        f"* {row.workload.name}, {name}: {cell.skipped}"
+        for row in results.rows
+        for name, cell in row.cells.items()
+        if cell.skipped and name not in results.missing
+    ]
+    if skipped:
+        parts += ["## Skipped", "\n".join(skipped)]
+    failures = [
+        f"* {row.workload.name}, {name}: {cell.failed}"
+        for row in results.rows
+        for name, cell in row.cells.items()
+        if cell.failed
+    ]
+    if failures:
+        parts += ["## Failed", "\n".join(failures)]
+    return "\n\n".join(parts) + "\n"
 
 
-@dataclass(slots=True)
-class Results:
-    """A whole run."""
+def _loads(results: Results, rows: list[Row]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "## Server CPU, µs per message: median (min–max), less is better",
+        _table(results, rows, _cpu),
+        "## Messages per second: median, more is better",
+        _table(results, rows, _rate),
+        MARKS,
+        "## Time to the answer under this load, ms: p50 / p99",
+        _table(results, rows, lambda cell: _figures(cell, "p50_ms", "p99_ms")),
+    ]
 
-    about: dict[str, Any]
-    peers: tuple[Peer, ...]
-    versions: dict[str, str]
-    missing: dict[str, str]
-    rows: list[Row]
 
-    def as_json(self) -> dict[str, Any]:
-        rows = [
-            {
-                "workload": row.workload.name,
-                "title": row.workload.title,
-                "unit": row.workload.unit,
-                "peers": {name: cell.as_json() for name, cell in row.cells.items()},
-            }
-            for row in self.rows
+def _tails(results: Results, rows: list[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        lines.append(_line(results, row, _tail))
+        lines.append(["… at so many events per second", *_line(results, row, _load)[1:]])
+    heading = "## Time to the answer of events that do not wait for answers, ms: p50 / p99 / p99.9, less is better"
+    return [heading, _markdown(results, lines), TAIL_MARKS] if rows else []
+
+
+def _growth(results: Results, rows: list[Row]) -> list[str]:
+    if not rows:
+        return []
+    lines = [_line(results, row, _cpu) for row in rows]
+    lines.append(["largest / smallest", *(_extent(rows, peer) for peer in results.peers)])
+    return ["## Growth: server CPU, µs per message: median (min–max), flat is best", _markdown(results, lines)]
+
+
+def _rooms(results: Results, rows: list[Row]) -> list[str]:
+    lines = []
+    for mode in ("room", "join"):
+        of_mode = [row for row in rows if row.workload.mode == mode]
+        lines += [_line(results, row, _cpu) for row in of_mode]
+        if len(of_mode) > 1:
+            lines.append(["… largest / smallest", *(_extent(of_mode, peer) for peer in results.peers)])
+    heading = "## Rooms: server CPU, µs per delivery (per join and leave): median (min–max), less is better"
+    return [heading, _markdown(results, lines)] if rows else []
+
+
+def _idle(results: Results, rows: list[Row]) -> list[str]:
+    heading = "## Resident memory per connection, KB: idle / after one message each, less is better"
+    return [heading, _table(results, rows, lambda cell: _figures(cell, "kb_idle", "kb_spoken"))] if rows else []
+
+
+def _heartbeats(results: Results, rows: list[Row]) -> list[str]:
+    heading = "## Heartbeats: share of a core / µs per heartbeat, less is better"
+    return [heading, _table(results, rows, _heartbeat)] if rows else []
+
+
+def _ratios(results: Results) -> list[str]:
+    ours = [peer for peer in results.peers if peer.name in targets.BINDINGS]
+    theirs = [peer for peer in results.peers if not peer.name.startswith("siocore-")]
+    pairs = [(our, other) for other in theirs for our in ours]
+    if not pairs or not results.rows:
+        return []
+    keys = {"idle": "kb_idle", "tail": "p99_ms"}
+    lines = [
+        [
+            row.workload.title + (", p99" if row.workload.mode == "tail" else ""),
+            *(_ratio(row, our, other, keys.get(row.workload.mode, "cpu_us")) for our, other in pairs),
         ]
-        return self.about | {"versions": self.versions, "skipped": self.missing, "rows": rows}
+        for row in results.rows
+    ]
+    heads = [f"{our.name.removeprefix('siocore-')} / {other.name}" for our, other in pairs]
+    return ["## siocore's CPU per message (or time, or memory) as a share of a peer's", _aligned(heads, lines)]
 
-    def tables(self) -> str:
-        """All tables, in Markdown that is also readable as it stands."""
-        loads = [row for row in self.rows if row.workload.mode != "idle"]
-        idle = [row for row in self.rows if row.workload.mode == "idle"]
-        parts: list[str] = []
-        if loads:
-            parts += ["## Server CPU, µs per message: median (min–max), less is better", self._table(loads, _cpu)]
-            parts += ["## Messages per second: median, more is better", self._table(loads, _rate)]
-            parts += [MARKS]
-            parts += ["## Time to the answer under this load, ms: p50 / p99", self._table(loads, _latency)]
-        if idle:
-            parts += [
-                "## Resident memory per connection, KB: idle / after one message each",
-                self._table(idle, _memory),
-            ]
-        parts += self._ratios()
-        if self.missing:
-            parts += ["## Skipped", "\n".join(f"* {name}: {reason}" for name, reason in self.missing.items())]
-        failures = [
-            f"* {row.workload.name}, {name}: {cell.failed}"
-            for row in self.rows
-            for name, cell in row.cells.items()
-            if cell.failed
-        ]
-        if failures:
-            parts += ["## Failed", "\n".join(failures)]
-        return "\n\n".join(parts) + "\n"
 
-    def write(self, folder: Path) -> None:
-        """Write ``results.json`` and ``table.md`` into ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.as_json(), indent=1, ensure_ascii=False)
-        (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-        about = "\n".join(f"* {name}: {_inline(value)}" for name, value in self.about.items())
-        versions = "\n".join(f"* {name}: {version}" for name, version in self.versions.items())
-        head = (
-            "# Load bench\n\n" + about + "\n" + versions + "\n\nREADME.md, one folder up, says what the figures mean.\n"
-        )
-        (folder / "table.md").write_text(f"{head}\n{self.tables()}", encoding="utf-8")
-
-    def _table(self, rows: list[Row], cell_text: Callable[[Cell], str]) -> str:
-        heads = ["", *(peer.title for peer in self.peers)]
-        lines = [
-            [row.workload.title, *(_text(row.cells.get(peer.name), cell_text) for peer in self.peers)] for row in rows
-        ]
-        return _markdown(heads, lines)
-
-    def _ratios(self) -> list[str]:
-        ours = [peer for peer in self.peers if peer.name in ("siocore-trio", "siocore-asyncio")]
-        theirs = [peer for peer in self.peers if not peer.name.startswith("siocore-")]
-        pairs = [(our, other) for other in theirs for our in ours]
-        if not pairs:
-            return []
-        lines = []
-        for row in self.rows:
-            key = "kb_idle" if row.workload.mode == "idle" else "cpu_us"
-            lines.append([row.workload.title, *(_ratio(row, our, other, key) for our, other in pairs)])
-        heads = ["", *(f"{our.name.removeprefix('siocore-')} / {other.name}" for our, other in pairs)]
-        return ["## siocore's CPU per message (memory per connection) as a share of a peer's", _markdown(heads, lines)]
+def _targets(results: Results) -> list[str]:
+    judged = targets.judge(results)
+    if not judged[0][1]:
+        return []
+    lines = [[title, *(str(outcome) for outcome in outcomes.values())] for title, outcomes in judged]
+    heads = [name.removeprefix("siocore-") for name in judged[0][1]]
+    return ["## Targets", _aligned(heads, lines)]
 
 
 def _ratio(row: Row, our: Peer, other: Peer, key: str) -> str:
@@ -147,10 +172,10 @@ def _ratio(row: Row, our: Peer, other: Peer, key: str) -> str:
     return f"{mine / theirs:.2f}" if mine is not None and theirs is not None and theirs > 0 else "–"
 
 
-def _text(cell: Cell | None, cell_text: Callable[[Cell], str]) -> str:
-    if cell is None or not cell.runs:
-        return "failed" if cell and cell.failed else "skipped"
-    return cell_text(cell)
+def _extent(rows: list[Row], peer: Peer) -> str:
+    """How far the costs of the same message lie apart."""
+    costs = [cost for row in rows if (cost := row.cells[peer.name].median("cpu_us"))]
+    return f"{max(costs) / min(costs):.2f}" if len(costs) > 1 else "–"
 
 
 def _cpu(cell: Cell) -> str:
@@ -165,12 +190,21 @@ def _rate(cell: Cell) -> str:
     return f"{cell.median('rate'):,.0f}{mark}"
 
 
-def _latency(cell: Cell) -> str:
-    return f"{_figure(cell.median('p50_ms'))} / {_figure(cell.median('p99_ms'))}"
+def _tail(cell: Cell) -> str:
+    late = (cell.median("delay_ms") or 0.0) > DELAY_LIMIT * (cell.median("p99_ms") or 0.0)
+    return _figures(cell, "p50_ms", "p99_ms", "p999_ms") + ("!" if cell.overloaded else "~" if late else "")
 
 
-def _memory(cell: Cell) -> str:
-    return f"{_figure(cell.median('kb_idle'))} / {_figure(cell.median('kb_spoken'))}"
+def _load(cell: Cell) -> str:
+    return f"{cell.median('load'):,.0f}"
+
+
+def _heartbeat(cell: Cell) -> str:
+    return f"{cell.median('server_busy'):.2%} / {_figure(cell.median('cpu_us'))}"
+
+
+def _figures(cell: Cell, *keys: str) -> str:
+    return " / ".join(_figure(cell.median(key)) for key in keys)
 
 
 def _figure(value: float | None) -> str:
@@ -182,8 +216,28 @@ def _figure(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _markdown(heads: list[str], lines: list[list[str]]) -> str:
-    widths = [max(len(line[index]) for line in [heads, *lines]) for index in range(len(heads))]
+def _table(results: Results, rows: list[Row], cell_text: CellText) -> str:
+    return _markdown(results, [_line(results, row, cell_text) for row in rows])
+
+
+def _line(results: Results, row: Row, cell_text: CellText) -> list[str]:
+    return [row.workload.title, *(_text(row.cells.get(peer.name), cell_text) for peer in results.peers)]
+
+
+def _text(cell: Cell | None, cell_text: CellText) -> str:
+    if cell is None or not cell.runs:
+        return "failed" if cell and cell.failed else "skipped"
+    return cell_text(cell)
+
+
+def _markdown(results: Results, lines: list[list[str]]) -> str:
+    """A column for each peer."""
+    return _aligned([peer.title for peer in results.peers], lines)
+
+
+def _aligned(heads: list[str], lines: list[list[str]]) -> str:
+    table = [["", *heads], *lines]
+    widths = [max(len(line[index]) for line in table) for index in range(len(heads) + 1)]
 
     def row(cells: list[str]) -> str:
         padded = [
@@ -193,7 +247,7 @@ def _markdown(heads: list[str], lines: list[list[str]]) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([row(heads), row(rule), *(row(line) for line in lines)])
+    return "\n".join([row(table[0]), row(rule), *(row(line) for line in lines)])
 
 
 def _inline(value: Any) -> str:

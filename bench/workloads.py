@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["WORKLOADS", "Workload", "select"]
+__all__ = ["GROWTH", "WORKLOADS", "Workload", "select"]
+
+#: Seconds between two heartbeats of a connection: what every server does if nobody says otherwise.
+PING_INTERVAL = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,23 @@ class Workload:
     in_flight: int = 1
     payload: int = 64
     unit: str = "message"
+    #: Open loop: events per second. Mode heartbeat: connections that are opened per second.
+    per_second: float | None = None
+    #: Open loop: the load is half of the rate at which this server ("" means each one itself) answered ``ack-20x1``.
+    half_of: str | None = None
+    #: How long is measured, where that is not for the user to say.
+    seconds: float | None = None
+    #: Repetitions at the most, where one takes long or where they hardly differ.
+    most: int | None = None
+    quick: bool = True
 
+
+def _growth(clients: int, quick: bool) -> Workload:
+    title = f"acknowledged event, 10 in flight over {clients:,} clients"
+    return Workload(f"growth-{clients}", title, "growth", clients, 10, most=2, quick=quick)
+
+
+GROWTH = tuple(_growth(clients, clients in (10, 10_000)) for clients in (10, 100, 1_000, 10_000))
 
 WORKLOADS = (
     Workload("ack-20x1", "acknowledged event, 20 clients × 1 in flight", "ack", 20),
@@ -29,7 +48,31 @@ WORKLOADS = (
     Workload("connect", "connect over WebSocket, 20 at a time", "connect", 20, unit="connection"),
     Workload("handshake", "polling handshake, 20 keep-alive connections", "handshake", 20, unit="handshake"),
     Workload("pollecho", "polling echo, 20 clients × 1 in flight", "pollecho", 20, unit="round trip"),
-    Workload("idle", "idle WebSocket connections, 5,000", "idle", 5000, unit="connection"),
+    Workload("tail-half", "20 clients, at half of the server's own rate", "tail", 20, half_of="", most=2),
+    Workload("tail-node", "20 clients, at half of Node.js' rate", "tail", 20, half_of="node", most=2),
+    *GROWTH,
+    Workload("room-100", "event to a room of 10, among 100 clients", "room", 100, 4, unit="delivery", most=1),
+    Workload("room-10000", "event to a room of 10, among 10,000 clients", "room", 10_000, 4, unit="delivery", most=1),
+    Workload("join-100", "join and leave a room of 10, among 100 clients", "join", 100, unit="join and leave", most=1),
+    Workload(
+        "join-10000", "join and leave a room of 10, among 10,000 clients", "join", 10_000, unit="join and leave", most=1
+    ),
+    Workload("idle-5000", "idle WebSocket connections, 5,000", "idle", 5_000, unit="connection", most=1),
+    Workload(
+        "idle-15000", "idle WebSocket connections, 15,000", "idle", 15_000, unit="connection", most=1, quick=False
+    ),
+    Workload(
+        "heartbeat-10000",
+        "heartbeats of 10,000 idle connections",
+        "heartbeat",
+        10_000,
+        unit="heartbeat",
+        # Opened evenly over one interval, so that what follows is a steady rate: any window is as good as another.
+        per_second=10_000 / PING_INTERVAL,
+        seconds=8,
+        most=1,
+        quick=False,
+    ),
 )
 
 
@@ -40,9 +83,11 @@ def select(names: str | None) -> tuple[Workload, ...]:
     """
     if names is None:
         return WORKLOADS
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if not any(workload.name.startswith(name) for workload in WORKLOADS):
-            known = ", ".join(workload.name for workload in WORKLOADS)
-            raise ValueError(f"no workload begins with {name!r}; there are {known}")
-    return tuple(workload for workload in WORKLOADS if workload.name.startswith(tuple(wanted)))
+    chosen: set[str] = set()
+    known = [workload.name for workload in WORKLOADS]
+    for name in (each.strip() for each in names.split(",")):
+        found = [name] if name in known else [each for each in known if each.startswith(name)]
+        if not found:
+            raise ValueError(f"no workload begins with {name!r}; there are {', '.join(known)}")
+        chosen.update(found)
+    return tuple(workload for workload in WORKLOADS if workload.name in chosen)

@@ -12,7 +12,7 @@ if sys.platform != "linux":
     pytest.skip("the load bench needs Linux", allow_module_level=True)
 
 from bench import servers
-from bench.chart import FILLS
+from bench.chart.canvas import COLOURS
 from bench.servers import PEERS, Build, Peer
 from bench.workloads import WORKLOADS
 
@@ -132,5 +132,5 @@ def test_modes_that_a_peer_lacks_exist_and_have_a_reason() -> None:
 
 
 def test_every_peer_has_a_colour_of_its_own() -> None:
-    assert set(FILLS) == {peer.name for peer in PEERS}
-    assert len(set(FILLS.values())) == len(PEERS)
+    assert set(COLOURS) == {peer.name for peer in PEERS}
+    assert len(set(COLOURS.values())) == len(PEERS)
