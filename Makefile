@@ -19,8 +19,8 @@ help:
 	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
 	@echo 'make test         set everything up and run the tests (ARGS="-k name" goes to pytest)'
 	@echo 'make lint         ruff and mypy'
-	@echo 'make bench        measure codecs and servers; writes bench/results/'
-	@echo 'make bench-quick  the same in a few minutes, with rougher figures'
+	@echo 'make bench        measure codecs and servers, for about half an hour; writes bench/results/'
+	@echo 'make bench-quick  the servers in under five minutes: fewer of them, rougher figures'
 	@echo 'make instructions count instructions; fails where a message takes more than bench/instructions/baseline.json says'
 	@echo 'make docs         build the documentation into docs/_build/html'
 	@echo 'make clean        remove what was built (not $(VENV) and node_modules)'
@@ -45,7 +45,7 @@ lint: $(VENV)/siocore.dev
 bench: $(VENV)/siocore.dev bench-peers
 	$(say) 'measuring the codecs'
 	@$(BIN)/python -m pytest -q bench/test_codec.py --benchmark-columns=min,median --benchmark-sort=name
-	$(say) 'measuring the servers (about a quarter of an hour, on an otherwise quiet machine)'
+	$(say) 'measuring the servers (about 25 minutes, on an otherwise quiet machine)'
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-quick: $(VENV)/siocore.dev bench-peers
