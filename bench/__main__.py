@@ -94,9 +94,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
     counted = options.messages is not None
     return Settings(
         seconds=seconds,
-        warm_up=0.0 if counted else 0.5 if options.quick else 0.8,
+        warm_up=0.0 if counted else 0.5 if options.quick else 0.6,
         repetitions=options.repetitions or (1 if options.quick or counted else 3),
-        settle=1.0 if options.quick else 2.0,
+        settle=1.0 if options.quick else 1.5,
         messages=options.messages,
     )
 
