@@ -72,6 +72,9 @@ def _siocore(loop: str, hint: str = "install siocore") -> Peer:
     )
 
 
+#: Programs that have the handlers of the bench without those for rooms.
+ROOMLESS = dict.fromkeys(("room", "join"), "its program has no rooms")
+
 PEERS = (
     _siocore("trio"),
     _siocore("asyncio"),
@@ -100,6 +103,7 @@ PEERS = (
             "peers/socketioxide",
             ("cargo", "build", "--release", "--locked", "--quiet", "--color", "never", "--target-dir", "target"),
         ),
+        without=ROOMLESS,
     ),
     Peer(
         name="go",
@@ -108,7 +112,7 @@ PEERS = (
         probe=("peers/go/build/peer", "--version"),
         hint="needs Go 1.26 or newer, and the network for its first build",
         build=Build("peers/go", ("go", "build", "-trimpath", "-buildvcs=false", "-o", "build/peer", ".")),
-        without={"connect": "leaves connections open after the closing handshake"},
+        without={"connect": "leaves connections open after the closing handshake"} | ROOMLESS,
     ),
     Peer(
         name="floor",
@@ -116,7 +120,7 @@ PEERS = (
         command=("load/floor",),
         probe=("load/floor", "--version"),
         hint="needs a C compiler",
-        without={"pollecho": "has no sessions"},
+        without={"pollecho": "has no sessions", "heartbeat": "sends none"} | ROOMLESS,
     ),
 )
 
