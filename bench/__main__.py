@@ -142,7 +142,7 @@ def measure_row(row: Row, results: Results, settings: Settings, cores: Cores, pr
                 cell.skipped = peer.without[row.workload.mode]
             workload = at_half(row.workload, peer, results)
             if workload is None and not cell.skipped:
-                cell.skipped = f"its load follows from {SATURATED}, which this run has not measured"
+                cell.skipped = f"needs {SATURATED} of {row.workload.half_of or peer.name} in the same run"
             if cell.skipped or workload is None:
                 progress.step(f"{name:15} {peer.title:18} skipped: {cell.skipped}")
                 continue
