@@ -1,4 +1,8 @@
+cimport cython
+
 from siocore.timers cimport TimerQueue
+
+cdef Py_ssize_t _MAX_TAKEN
 
 
 cdef class DrivenConnection:
@@ -24,13 +28,16 @@ cdef class DrivenEndpoint:
     cdef public object wake
     cdef public object make_waiter
     cdef public double latest
-    cdef public object _events
+    cdef list _events
+    cdef Py_ssize_t _taken
     cdef public list _ready
 
     cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
     cpdef next_deadline(self)
     cpdef handle_timeout(self, double now)
+    @cython.locals(events=list, taken=Py_ssize_t)
     cpdef next_event(self)
+    @cython.locals(connection=DrivenConnection)
     cpdef list take_ready(self)
     cpdef shutdown(self, double now)
     cpdef abort(self, double now)

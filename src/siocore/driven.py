@@ -5,7 +5,6 @@ They are classes, not protocols, because compiled calls go through them without 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,9 @@ from siocore.timers import TimerQueue
 from siocore.waiting import Waiter
 
 __all__ = ["DrivenConnection", "DrivenEndpoint"]
+
+#: Events that were taken are dropped from the list when there are so many of them, though others wait.
+_MAX_TAKEN = 1_024
 
 
 class DrivenConnection:
@@ -62,7 +64,7 @@ class DrivenConnection:
 class DrivenEndpoint:
     """An endpoint: its timers, its events for the application, and its connections that have something to send."""
 
-    __slots__ = ("_events", "_ready", "clock", "latest", "make_waiter", "options", "timers", "wake")
+    __slots__ = ("_events", "_ready", "_taken", "clock", "latest", "make_waiter", "options", "timers", "wake")
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -75,7 +77,9 @@ class DrivenEndpoint:
         self.make_waiter: Callable[[], Waiter] | None = None
         #: The latest ``now`` that the driver has passed in.
         self.latest = 0.0
-        self._events: deque[Any] = deque()
+        # A list and a place in it: a deque can only be reached through its methods.
+        self._events: list[Any] = []
+        self._taken = 0
         self._ready: list[DrivenConnection] = []
 
     # For the driver -------------------------------------------------------------------------------------------
@@ -100,7 +104,18 @@ class DrivenEndpoint:
 
     def next_event(self) -> Any:
         """The next event for the application, or ``None``."""
-        return self._events.popleft() if self._events else None
+        events = self._events
+        taken = self._taken
+        if taken == len(events):
+            return None
+        event = events[taken]
+        events[taken] = None
+        taken += 1
+        if taken == len(events) or taken == _MAX_TAKEN:
+            del events[:taken]
+            taken = 0
+        self._taken = taken
+        return event
 
     def take_ready(self) -> list[DrivenConnection]:
         """The connections whose output or flags have changed since the last call."""

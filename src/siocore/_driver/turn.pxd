@@ -1,5 +1,6 @@
 cimport cython
 
+from siocore._speedups._steps cimport call_in_copied_context
 from siocore._driver.sockets cimport Sockets
 from siocore.driven cimport DrivenEndpoint
 
@@ -13,5 +14,5 @@ cdef class Turn:
 
     @cython.locals(timed=bint, due=bint)
     cpdef pump(self, double now, double slice_start, object cancel_requests)
-    @cython.locals(left=int)
+    @cython.locals(left=int, started=tuple)
     cdef _handle(self, double slice_start, object cancel_requests)

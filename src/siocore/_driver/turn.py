@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
 from enum import Enum
 from typing import Any, Final
 
 from siocore._driver.handlers import Suspended
 from siocore._driver.sockets import Sockets
+from siocore._speedups import call_in_copied_context
 from siocore.driven import DrivenEndpoint
 
 __all__ = ["SLICE", "Stop", "Turn"]
@@ -71,13 +71,13 @@ class Turn:
         dispatch = self._dispatch
         left = _HANDLERS
         while (event := protocol.next_event()) is not None:
-            context = copy_context()
-            try:
-                coroutine = context.run(dispatch, event)
-                if coroutine is not None:
+            started = call_in_copied_context(dispatch, event)
+            if started is not None:
+                context, coroutine = started
+                try:
                     return Suspended(context, coroutine, context.run(coroutine.send, None))
-            except StopIteration:
-                pass
+                except StopIteration:
+                    pass
             if cancel_requests is not None and cancel_requests():
                 return Stop.CANCELLED
             left -= 1

@@ -31,6 +31,7 @@ __all__ = [
     "Reconstructor",
     "apply_mask",
     "binary_frame",
+    "call_in_copied_context",
     "decode_packet",
     "decode_payload",
     "decode_socket_packet",
@@ -114,11 +115,11 @@ if TYPE_CHECKING or IMPLEMENTATION == "python":
     from siocore.codec.heads import recognise_head
     from siocore.codec.json import dumps, loads
     from siocore.codec.socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
-    from siocore.steps import first_step
+    from siocore.steps import call_in_copied_context, first_step
 else:
     from siocore._speedups._engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
     from siocore._speedups._frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
     from siocore._speedups._heads import recognise_head
     from siocore._speedups._json import dumps, loads
     from siocore._speedups._socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
-    from siocore._speedups._steps import first_step
+    from siocore._speedups._steps import call_in_copied_context, first_step

@@ -1,1 +1,2 @@
+cpdef tuple call_in_copied_context(function, argument)
 cpdef tuple first_step(coroutine)

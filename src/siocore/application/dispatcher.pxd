@@ -16,6 +16,4 @@ cdef class Dispatcher:
     cpdef dispatch(self, object event)
     @cython.locals(socket=Socket, namespace=Namespace, link=Link, handlers=tuple, args=list, ended=bint)
     cdef _event(self, EventReceived event)
-    @cython.locals(socket=Socket)
-    cdef _acknowledge(self, EventReceived event, object result)
     cdef _reported(self, object error, object subject, str name)

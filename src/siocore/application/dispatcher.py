@@ -73,17 +73,12 @@ class Dispatcher:
             elif result is not None and is_awaitable(result):
                 link.running += 1
                 return self._run_event(event, result)
-            if result is not None and event.ack_id is not None:
-                self._acknowledge(event, result)
+            ack_id = event.ack_id
+            if result is not None and ack_id is not None:
+                socket.acknowledge(ack_id, result if type(result) is tuple else (result,))
         except Exception as error:
             return self._reported(error, socket, str(event.name))
         return None
-
-    def _acknowledge(self, event: EventReceived, result: object) -> None:
-        ack_id = event.ack_id
-        if ack_id is None:
-            return
-        event.socket.acknowledge(ack_id, result if type(result) is tuple else (result,))
 
     async def _run_event(self, event: EventReceived, call: Any) -> None:
         link = event.socket.link
@@ -91,8 +86,8 @@ class Dispatcher:
             while True:
                 try:
                     result = await call
-                    if result is not None:
-                        self._acknowledge(event, result)
+                    if result is not None and event.ack_id is not None:
+                        event.socket.acknowledge(event.ack_id, result if type(result) is tuple else (result,))
                 except Exception as error:
                     await self._calls.failed(error, event.socket, str(event.name))
                 # The task of the handler that ended goes on with what waited for it.

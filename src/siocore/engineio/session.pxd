@@ -1,3 +1,5 @@
+cimport cython
+
 from siocore._speedups._frames cimport message_frames
 from siocore.codec.message cimport Outgoing
 from siocore.engineio.interfaces cimport Carrier, SessionOwner
@@ -36,6 +38,7 @@ cdef class Session(Link):
     cpdef pause(self)
     cpdef resume(self)
     cpdef flush(self)
+    @cython.locals(text=str)
     cpdef websocket_message(self, Carrier channel, object data)
     cpdef wake_drain_waiters(self)
     cpdef _packet(self, int kind, object data)

@@ -350,14 +350,15 @@ class Session(Link):
         if channel is self._channel:
             # The common case, ahead of all else.
             if type(data) is str:
-                if data[:1] == "4":
+                text = data
+                if text.startswith("4"):
                     if self._heartbeat is _WAITING:
                         self._heartbeat_step(HeartbeatInput.OTHER_PACKET)
                     if self._state is _OPEN:
-                        self._owner.session_message(self, data, 1)
+                        self._owner.session_message(self, text, 1)
                     return
                 try:
-                    kind, content = decode_packet(data)
+                    kind, content = decode_packet(text)
                 except DecodeError as error:
                     self.fail("parse error", str(error), code=1002)
                     return
