@@ -250,3 +250,18 @@ def test_a_client_that_is_gone_while_handlers_lag_is_noticed() -> None:
     assert engine.closed == []
     engine.server.advance(0.1)
     assert engine.closed == ["ping timeout"]
+
+
+def test_pings_that_are_due_soon_leave_with_the_one_that_is_due_now() -> None:
+    engine = EngineApp()
+    first = started(engine)
+    engine.server.advance(0.4)
+    second = started(engine)
+    engine.server.advance(0.4)
+    third = started(engine)
+    engine.server.advance(24.2)
+    assert engine.server.clock.now == 25
+    # Half a second is two hundredths of the interval.
+    assert [first.take(), second.take(), third.take()] == [["2"], ["2"], []]
+    engine.server.advance(0.8)
+    assert third.take() == ["2"]

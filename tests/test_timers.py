@@ -90,3 +90,31 @@ def test_rearming_for_ever_does_not_grow_the_queue() -> None:
         timers[index] = queue.arm(generator.random(), owner, 0)
     assert len(queue) == 100
     assert len(queue._heap) <= 2 * 100 + 130
+
+
+def test_a_timer_with_slack_expires_early_but_only_with_another() -> None:
+    queue, log = TimerQueue(), Recorder()
+    queue.arm(10.0, log, 1)
+    queue.arm(10.4, log, 2, 0.5)
+    queue.arm(10.5, log, 3, 0.5)
+    queue.arm(10.6, log, 4, 0.5)
+    queue.expire(9.9)
+    assert log.expired == []
+    queue.expire(10.0)
+    assert [kind for kind, _ in log.expired] == [1, 2, 3]
+    # Nothing is due: the slack alone is no reason.
+    queue.expire(10.2)
+    assert [kind for kind, _ in log.expired] == [1, 2, 3]
+    assert queue.next_deadline() == 10.6
+
+
+def test_a_timer_without_slack_in_between_is_waited_for_and_a_cancelled_one_is_not() -> None:
+    queue, log = TimerQueue(), Recorder()
+    queue.arm(10.0, log, 1)
+    queue.cancel(queue.arm(10.1, log, 2))
+    queue.arm(10.2, log, 3, 0.5)
+    queue.arm(10.3, log, 4)
+    queue.arm(10.4, log, 5, 0.5)
+    queue.expire(10.0)
+    assert [kind for kind, _ in log.expired] == [1, 3]
+    assert len(queue) == 2

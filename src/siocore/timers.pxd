@@ -8,6 +8,7 @@ cdef class Timer:
     cdef public long long sequence
     cdef public object owner
     cdef public int kind
+    cdef public double slack
 
 
 @cython.final
@@ -17,9 +18,9 @@ cdef class TimerQueue:
     cdef Py_ssize_t _garbage
 
     @cython.locals(timer=Timer)
-    cpdef Timer arm(self, double deadline, object owner, int kind)
+    cpdef Timer arm(self, double deadline, object owner, int kind, double slack=*)
     cpdef cancel(self, Timer timer)
     @cython.locals(first=Timer)
     cpdef next_deadline(self)
-    @cython.locals(timer=Timer)
+    @cython.locals(timer=Timer, expired=bint)
     cpdef expire(self, double now)

@@ -22,10 +22,12 @@ class TimerOwner(Protocol):
 class Timer:
     """One armed deadline; made by :meth:`TimerQueue.arm`, ended by expiry or :meth:`TimerQueue.cancel`."""
 
-    __slots__ = ("deadline", "kind", "owner", "sequence")
+    __slots__ = ("deadline", "kind", "owner", "sequence", "slack")
 
-    def __init__(self, deadline: float, sequence: int, owner: TimerOwner, kind: int) -> None:
+    def __init__(self, deadline: float, sequence: int, owner: TimerOwner, kind: int, slack: float) -> None:
         self.deadline = deadline
+        #: How many seconds earlier it may expire together with another one.
+        self.slack = slack
         self.sequence = sequence
         # Set to None by cancel() and by expiry, so that a dead timer keeps nothing alive.
         self.owner: TimerOwner | None = owner
@@ -55,10 +57,13 @@ class TimerQueue:
         """How many timers are armed."""
         return len(self._heap) - self._garbage
 
-    def arm(self, deadline: float, owner: TimerOwner, kind: int) -> Timer:
-        """Arm a timer: ``owner.timer_expired(kind, now)`` is called by the first ``expire(now)`` at or after it."""
+    def arm(self, deadline: float, owner: TimerOwner, kind: int, slack: float = 0.0) -> Timer:
+        """Arm a timer: ``owner.timer_expired(kind, now)`` is called by the first ``expire(now)`` at or after it.
+
+        Up to ``slack`` seconds earlier if another timer expires then: waking up once for many costs much less.
+        """
         self._sequence += 1
-        timer = Timer(deadline, self._sequence, owner, kind)
+        timer = Timer(deadline, self._sequence, owner, kind, slack)
         heapq.heappush(self._heap, timer)
         return timer
 
@@ -86,13 +91,20 @@ class TimerQueue:
     def expire(self, now: float) -> None:
         """Call the owner of every timer whose deadline is at or before ``now``, earliest first.
 
-        Timers that owners arm meanwhile for a time at or before ``now`` expire too.
+        Timers that owners arm meanwhile for a time at or before ``now`` expire too. So do those that come next and have
+        the slack for it.
         """
-        while self._heap and self._heap[0].deadline <= now:
-            timer = heapq.heappop(self._heap)
+        expired = False
+        while self._heap:
+            timer = self._heap[0]
             owner = timer.owner
             if owner is None:
+                heapq.heappop(self._heap)
                 self._garbage -= 1
                 continue
+            if timer.deadline > now and not (expired and timer.deadline - timer.slack <= now):
+                return
+            heapq.heappop(self._heap)
+            expired = True
             timer.owner = None
             owner.timer_expired(timer.kind, now)

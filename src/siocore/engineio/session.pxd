@@ -6,8 +6,11 @@ from siocore.engineio.interfaces cimport Carrier, SessionOwner
 from siocore.link cimport Link
 from siocore.timers cimport Timer
 
-cdef object _TEXT, _HTML, _PING, _NOOP, _PROBE_ANSWER, _OPEN, _WEBSOCKET, _WAITING
-cdef int _MESSAGE
+cdef tuple _TEXT, _HTML
+cdef object _PING, _NOOP, _PROBE_ANSWER, _OPEN, _WEBSOCKET, _WAITING
+cdef object _PING_DUE, _PONG, _OTHER_PACKET
+cdef int _MESSAGE, _PING_TIMER, _PONG_TIMER, _UPGRADE_TIMER, _NOOP_TIMER, _LINGER_TIMER
+cdef double _PING_SLACK
 
 
 cdef class Session(Link):

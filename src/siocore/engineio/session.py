@@ -46,16 +46,21 @@ _MESSAGE = EnginePacketType.MESSAGE.value
 _OPEN = SessionState.OPEN
 _WEBSOCKET = TransportState.WEBSOCKET
 _WAITING = HeartbeatState.WAITING
+_PING_DUE = HeartbeatInput.PING_DUE
+_PONG = HeartbeatInput.PONG
+_OTHER_PACKET = HeartbeatInput.OTHER_PACKET
+
+#: The part of the interval that a PING may leave early, so as to leave with others: most of what the heartbeat of an
+#: idle client costs is waking up for it.
+_PING_SLACK = 0.02
 
 
-class _Timer:
-    """The timers of a session."""
-
-    PING = 0
-    PONG = 1
-    UPGRADE = 2
-    NOOP = 3
-    LINGER = 4
+# The timers of a session.
+_PING_TIMER = 0
+_PONG_TIMER = 1
+_UPGRADE_TIMER = 2
+_NOOP_TIMER = 3
+_LINGER_TIMER = 4
 
 
 class Session(Link):
@@ -103,9 +108,8 @@ class Session(Link):
         self._posting: Carrier | None = None
         self._waiting_for_answer = False
         self._base64 = bool(request.parameters("b64"))
-        self._heartbeat_timer: Timer | None = owner.timers.arm(
-            owner.now + owner.options.ping_interval, self, _Timer.PING
-        )
+        self._heartbeat_timer: Timer | None = None
+        self._arm_heartbeat(owner.options.ping_interval, _PING_TIMER)
         self._upgrade_timer: Timer | None = None
         self._noop_timer: Timer | None = None
 
@@ -353,9 +357,12 @@ class Session(Link):
                 text = data
                 if text.startswith("4"):
                     if self._heartbeat is _WAITING:
-                        self._heartbeat_step(HeartbeatInput.OTHER_PACKET)
+                        self._heartbeat_step(_OTHER_PACKET)
                     if self._state is _OPEN:
                         self._owner.session_message(self, text, 1)
+                    return
+                if text == "3":
+                    self._heartbeat_step(_PONG)
                     return
                 try:
                     kind, content = decode_packet(text)
@@ -392,10 +399,10 @@ class Session(Link):
     def _packet(self, kind: int, data: str | bytes) -> None:
         if kind == _MESSAGE:
             if self._heartbeat is _WAITING:
-                self._heartbeat_step(HeartbeatInput.OTHER_PACKET)
+                self._heartbeat_step(_OTHER_PACKET)
             self._owner.session_message(self, data, 0)
         elif kind == EnginePacketType.PONG:
-            self._heartbeat_step(HeartbeatInput.PONG)
+            self._heartbeat_step(_PONG)
         elif kind == EnginePacketType.PING:
             self.fail("transport error", "invalid heartbeat direction", code=1002)
         elif kind == EnginePacketType.CLOSE:
@@ -421,23 +428,23 @@ class Session(Link):
     # The three machines ---------------------------------------------------------------------------------------
 
     def timer_expired(self, kind: int, now: float) -> None:
-        if kind == _Timer.PING:
-            self._heartbeat_step(HeartbeatInput.PING_DUE)
-        elif kind == _Timer.PONG:
+        if kind == _PING_TIMER:
+            self._heartbeat_step(_PING_DUE)
+        elif kind == _PONG_TIMER:
             if self.paused:
                 # We don't read, so the PONG may well be waiting in the kernel. One more read tells: the next event
                 # that is too many pauses us again, and nothing at all means that nobody is there.
                 self.resume()
-                self._arm_heartbeat(self._owner.options.ping_timeout, _Timer.PONG)
+                self._arm_heartbeat(self._owner.options.ping_timeout, _PONG_TIMER)
             else:
                 self._heartbeat_step(HeartbeatInput.PONG_OVERDUE)
-        elif kind == _Timer.UPGRADE:
+        elif kind == _UPGRADE_TIMER:
             if self._candidate is not None:
                 self._transport_step(TransportInput.WEBSOCKET_LOST, self._candidate)
-        elif kind == _Timer.NOOP:
+        elif kind == _NOOP_TIMER:
             self._release_poll()
-            self._noop_timer = self._owner.timers.arm(now + _NOOP_INTERVAL, self, _Timer.NOOP)
-        elif kind == _Timer.LINGER:
+            self._noop_timer = self._owner.timers.arm(now + _NOOP_INTERVAL, self, _NOOP_TIMER)
+        elif kind == _LINGER_TIMER:
             self._step(SessionInput.LINGER_OVER, "", "", 1000)
 
     def _step(self, step: SessionInput, reason: str, detail: str, code: int) -> None:
@@ -451,7 +458,7 @@ class Session(Link):
         if action is SessionAction.LINGER:
             self._queue(ControlPacket(b"1"))
             self._heartbeat_timer = timers.arm(
-                self._owner.now + self._owner.options.limits.linger_timeout, self, _Timer.LINGER
+                self._owner.now + self._owner.options.limits.linger_timeout, self, _LINGER_TIMER
             )
             self._owner.session_closed(self, reason, detail)
             self.wake_drain_waiters()
@@ -477,12 +484,12 @@ class Session(Link):
         owner = self._owner
         if action is TransportAction.ADOPT_CANDIDATE:
             self._candidate = channel
-            self._upgrade_timer = owner.timers.arm(owner.now + owner.options.upgrade_timeout, self, _Timer.UPGRADE)
+            self._upgrade_timer = owner.timers.arm(owner.now + owner.options.upgrade_timeout, self, _UPGRADE_TIMER)
         elif action is TransportAction.ANSWER_PROBE:
             channel.write(_PROBE_ANSWER.frames())
             self._release_poll()
             if self._noop_timer is None:
-                self._noop_timer = owner.timers.arm(owner.now + _NOOP_INTERVAL, self, _Timer.NOOP)
+                self._noop_timer = owner.timers.arm(owner.now + _NOOP_INTERVAL, self, _NOOP_TIMER)
         elif action is TransportAction.DROP_CANDIDATE:
             self._drop_candidate()
         elif action is TransportAction.SWITCH:
@@ -532,16 +539,17 @@ class Session(Link):
         action, self._heartbeat = states.HEARTBEAT[self._heartbeat, step]
         options = self._owner.options
         if action is HeartbeatAction.SEND_PING:
-            self._arm_heartbeat(options.ping_timeout, _Timer.PONG)
+            self._arm_heartbeat(options.ping_timeout, _PONG_TIMER)
             self.send_outgoing(_PING)
         elif action is HeartbeatAction.SCHEDULE_PING:
-            self._arm_heartbeat(options.ping_interval, _Timer.PING)
+            self._arm_heartbeat(options.ping_interval, _PING_TIMER)
         elif action is HeartbeatAction.EXTEND:
-            self._arm_heartbeat(options.ping_timeout, _Timer.PONG)
+            self._arm_heartbeat(options.ping_timeout, _PONG_TIMER)
         elif action is HeartbeatAction.TIME_OUT:
             self.fail("ping timeout", f"no PONG within {options.ping_timeout:g} s")
 
     def _arm_heartbeat(self, delay: float, kind: int) -> None:
         owner = self._owner
         owner.timers.cancel(self._heartbeat_timer)
-        self._heartbeat_timer = owner.timers.arm(owner.now + delay, self, kind)
+        slack = delay * _PING_SLACK if kind == _PING_TIMER else 0.0
+        self._heartbeat_timer = owner.timers.arm(owner.now + delay, self, kind, slack)

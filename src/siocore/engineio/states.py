@@ -24,7 +24,7 @@ Every table is total: each input has an entry in each state. A test goes through
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 from itertools import product
 
 __all__ = [
@@ -43,14 +43,20 @@ __all__ = [
 ]
 
 
-class SessionState(IntEnum):
+class _Member(Enum):
+    """Members are unique, so their identity is as good a hash as their name, and is found at once."""
+
+    __hash__ = object.__hash__
+
+
+class SessionState(_Member):
     OPEN = auto()
     #: Closed for the application; the client's next GET gets what is left and the CLOSE packet.
     CLOSING = auto()
     CLOSED = auto()
 
 
-class SessionInput(Enum):
+class SessionInput(_Member):
     #: The application (or Socket.IO above us) closes the session while it is carried by long-polling.
     CLOSE_POLLING = auto()
     #: The same while it is carried by a WebSocket.
@@ -61,7 +67,7 @@ class SessionInput(Enum):
     LINGER_OVER = auto()
 
 
-class SessionAction(Enum):
+class SessionAction(_Member):
     NOTHING = auto()
     #: Tell the application, queue the CLOSE packet, wait for a GET.
     LINGER = auto()
@@ -71,14 +77,14 @@ class SessionAction(Enum):
     FORGET = auto()
 
 
-class TransportState(IntEnum):
+class TransportState(_Member):
     POLLING = auto()
     CANDIDATE = auto()
     PROBED = auto()
     WEBSOCKET = auto()
 
 
-class TransportInput(Enum):
+class TransportInput(_Member):
     WEBSOCKET_OPENED = auto()
     PROBE = auto()
     UPGRADE = auto()
@@ -86,7 +92,7 @@ class TransportInput(Enum):
     WEBSOCKET_LOST = auto()
 
 
-class TransportAction(Enum):
+class TransportAction(_Member):
     NOTHING = auto()
     ADOPT_CANDIDATE = auto()
     REFUSE_CANDIDATE = auto()
@@ -98,20 +104,20 @@ class TransportAction(Enum):
     LOSE_SESSION = auto()
 
 
-class HeartbeatState(IntEnum):
+class HeartbeatState(_Member):
     IDLE = auto()
     WAITING = auto()
     EXTENDED = auto()
 
 
-class HeartbeatInput(Enum):
+class HeartbeatInput(_Member):
     PING_DUE = auto()
     PONG = auto()
     OTHER_PACKET = auto()
     PONG_OVERDUE = auto()
 
 
-class HeartbeatAction(Enum):
+class HeartbeatAction(_Member):
     NOTHING = auto()
     SEND_PING = auto()
     SCHEDULE_PING = auto()
