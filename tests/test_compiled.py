@@ -75,10 +75,12 @@ def test_each_module_is_of_the_build_that_was_chosen(name: str) -> None:
 @pytest.mark.skipif(IMPLEMENTATION != "cython", reason="nothing compiled is in use")
 @pytest.mark.parametrize("name", IN_PLACE)
 def test_no_compiled_module_is_older_than_its_source(name: str) -> None:
+    # A copy of the folder may have been made in any order, within a minute.
     compiled = Path(str(importlib.import_module(name).__file__))
     stem = SOURCE / Path(*name.split("."))
     for source in (stem.with_suffix(".py"), stem.with_suffix(".pxd")):
-        assert compiled.stat().st_mtime >= source.stat().st_mtime, f"{source.name} has changed: build again (make test)"
+        changed = source.stat().st_mtime > compiled.stat().st_mtime + 60
+        assert not changed, f"{source.name} has changed: build again (make test)"
 
 
 @pytest.mark.skipif(IMPLEMENTATION != "cython", reason="both builds are needed")

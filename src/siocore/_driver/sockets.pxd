@@ -11,7 +11,8 @@ cdef class Sockets:
     cdef object _poller
     cdef object _poll
     cdef object _acceptor
-    cdef dict _wires
+    cdef list _wires
+    cdef Py_ssize_t _open
     cdef bint _signalled
     cdef object _batch
     cdef bint _batch_full
@@ -22,7 +23,7 @@ cdef class Sockets:
     cdef public double settled
     cdef public bint stirred
 
-    @cython.locals(wire=Wire, wires=dict, budget=Py_ssize_t, fd=int, mask=int, data=bytes)
+    @cython.locals(wire=Wire, wires=list, budget=Py_ssize_t, fd=int, mask=int, data=bytes)
     cpdef bint read(self, double now) except -1
     cdef bint _is_readable(self, Wire wire, int mask, double now) except -1
     cdef _end(self, Wire wire, double now)

@@ -35,7 +35,9 @@ class Sockets:
         self._poller = make_poller()
         self._poll = self._poller.poll
         self._acceptor = Acceptor(self._poller, listeners)
-        self._wires: dict[int, Wire] = {}
+        # By descriptor: those are small numbers, and a list is one step where a dict is several.
+        self._wires: list[Wire | None] = []
+        self._open = 0
         self._signalled = False
         # What the latest poll has reported and nobody has looked at yet.
         self._batch: Iterator[tuple[int, int]] | None = None
@@ -53,7 +55,7 @@ class Sockets:
 
     def __len__(self) -> int:
         """How many connections are open."""
-        return len(self._wires)
+        return self._open
 
     def fileno(self) -> int:
         """Readable when :meth:`read` has something to do."""
@@ -77,10 +79,13 @@ class Sockets:
     def close(self) -> None:
         """Close everything. The core is not told."""
         self._acceptor.close()
-        for wire in self._wires.values():
+        for wire in self._wires:
+            if wire is None:
+                continue
             wire.conn.transport = None
             wire.close(reset=True)
         self._wires.clear()
+        self._open = 0
         self._poller.close()
 
     # Input --------------------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ class Sockets:
         wires = self._wires
         budget = _READ_BUDGET
         for fd, mask in batch:
-            wire = wires.get(fd)
+            wire = wires[fd] if fd < len(wires) else None
             if wire is None:
                 self._not_a_wire(fd)
                 continue
@@ -141,7 +146,11 @@ class Sockets:
         for sock, peer in self._acceptor.accept(now):
             tls = TLSStream(sock, self._ssl_context) if self._ssl_context is not None else None
             conn = self._protocol.connection_made(peer, now, tls is not None)
-            conn.transport = self._wires[sock.fileno()] = Wire(sock, tls, conn)
+            wire = Wire(sock, tls, conn)
+            conn.transport = wire
+            self._wires.extend([None] * (wire.fd + 1 - len(self._wires)))
+            self._wires[wire.fd] = wire
+            self._open += 1
 
     def _settle(self) -> None:
         """A batch has been read. A full one may have hidden others, which the poller reports in turn: when as many
@@ -150,7 +159,7 @@ class Sockets:
         if not self._batch_full:
             self.settled = self._polled
             self._sweep_start = None
-        elif self._sweep_start is not None and self._swept > len(self._wires) + len(self._acceptor):
+        elif self._sweep_start is not None and self._swept > self._open + len(self._acceptor):
             self.settled = self._sweep_start
             self._sweep_start = None
 
@@ -193,7 +202,8 @@ class Sockets:
 
     def _lose(self, wire: Wire, now: float, reset: bool = False) -> None:
         """Close the descriptor and tell the core."""
-        del self._wires[wire.fd]
+        self._wires[wire.fd] = None
+        self._open -= 1
         self._poller.unregister(wire.fd)
         wire.close(reset=reset)
         wire.conn.transport = None

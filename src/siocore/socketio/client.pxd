@@ -20,7 +20,7 @@ cdef class Client:
     cdef object _limits
     cdef dict _namespaces
     cdef CReconstructor _reconstructor
-    cdef dict _sockets
+    cdef list _sockets
     cdef public DrivenEndpoint hub
     cdef public Link link
 
@@ -29,6 +29,8 @@ cdef class Client:
     cpdef receive_binary(self, bytes data)
     @cython.locals(socket=Socket, args=list)
     cdef _dispatch(self, CPacket packet)
+    @cython.locals(socket=Socket)
+    cdef Socket _socket_in(self, str name)
     @cython.locals(socket=Socket)
     cdef Socket _joined(self, str name)
     cdef _drop_reconstruction(self)
