@@ -85,6 +85,8 @@ def _command(server: Process, workload: Workload, *extra: str) -> list[str]:
     numbers = ["-c", str(workload.clients), "-n", str(workload.in_flight), "-b", str(workload.payload)]
     if workload.per_second is not None:
         numbers += ["-r", f"{workload.per_second:.1f}"]
+    if workload.active is not None:
+        numbers += ["-a", str(workload.active)]
     return [str(LOAD / "load"), "127.0.0.1", str(server.port), workload.mode, *numbers, "-p", str(server.pid), *extra]
 
 

@@ -114,8 +114,12 @@ def _tails(results: Results, rows: list[Row]) -> list[str]:
 def _growth(results: Results, rows: list[Row]) -> list[str]:
     if not rows:
         return []
-    lines = [_line(results, row, _cpu) for row in rows]
-    lines.append(["largest / smallest", *(_extent(rows, peer) for peer in results.peers)])
+    lines = []
+    for silent in (True, False):
+        alike = [row for row in rows if (row.workload.active is not None) == silent]
+        lines += [_line(results, row, _cpu) for row in alike]
+        if len(alike) > 1:
+            lines.append(["… largest / smallest", *(_extent(alike, peer) for peer in results.peers)])
     return ["## Growth: server CPU, µs per message: median (min–max), flat is best", _markdown(results, lines)]
 
 

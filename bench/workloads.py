@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["GROWTH", "WORKLOADS", "Workload", "select"]
+__all__ = ["AMONG", "GROWTH", "WORKLOADS", "Workload", "select"]
 
 #: Seconds between two heartbeats of a connection: what every server does if nobody says otherwise.
 PING_INTERVAL = 25
@@ -30,6 +30,8 @@ class Workload:
     #: Repetitions at the most, where one takes long or where they hardly differ.
     most: int | None = None
     quick: bool = True
+    #: Mode growth: clients that are not silent; all of them for ``None``.
+    active: int | None = None
 
 
 def _growth(clients: int, quick: bool) -> Workload:
@@ -37,6 +39,13 @@ def _growth(clients: int, quick: bool) -> Workload:
     return Workload(f"growth-{clients}", title, "growth", clients, 10, most=2, quick=quick)
 
 
+def _silent(clients: int, quick: bool) -> Workload:
+    title = f"acknowledged event, 10 in flight over 10 clients among {clients:,}"
+    return Workload(f"among-{clients}", title, "growth", clients, 10, most=2, quick=quick, active=10)
+
+
+#: The same ten clients, while others are connected and silent.
+AMONG = tuple(_silent(clients, clients in (10, 10_000)) for clients in (10, 1_000, 10_000))
 GROWTH = tuple(_growth(clients, clients in (10, 10_000)) for clients in (10, 100, 1_000, 10_000))
 
 WORKLOADS = (
@@ -50,6 +59,7 @@ WORKLOADS = (
     Workload("pollecho", "polling echo, 20 clients × 1 in flight", "pollecho", 20, unit="round trip"),
     Workload("tail-half", "20 clients, at half of the server's own rate", "tail", 20, half_of="", most=2),
     Workload("tail-node", "20 clients, at half of Node.js' rate", "tail", 20, half_of="node", most=2),
+    *AMONG,
     *GROWTH,
     Workload("room-100", "event to a room of 10, among 100 clients", "room", 100, 4, unit="delivery", most=1),
     Workload("room-10000", "event to a room of 10, among 10,000 clients", "room", 10_000, 4, unit="delivery", most=1),

@@ -89,7 +89,8 @@ def odd_server(loop: str = "asyncio") -> tuple[str, ...]:
 
 @pytest.mark.slow
 def test_bench_measures_siocore_on_both_loops(generator: Path, tmp_path: Path) -> None:
-    workloads = ("ack-20x1", "binary", "pollecho", "tail-half", "growth-10", "growth-100", "room-100", "join-100")
+    growth = ("among-1000", "growth-10", "growth-100")
+    workloads = ("ack-20x1", "binary", "pollecho", "tail-half", *growth, "room-100", "join-100")
     names, peers = ",".join([*workloads, "tail-node"]), ("siocore-trio", "siocore-asyncio")
     limits = ("--messages", "300", "--seconds", "30")
     command = ("--only", names, "--peers", ",".join(peers), *limits, "--output", str(tmp_path))
@@ -164,7 +165,7 @@ def test_generator_ends_where_a_room_is_not_what_it_should_be(generator: Path, m
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("growth -c 5 -n 10", "at most one message in flight for each client"),
+        ("growth -c 5 -n 10", "at most one message in flight for each active client"),
         ("room -c 5 -g 10", "a room of 10 members needs as many clients"),
         ("tail -c 5", "needs -r"),
     ],

@@ -1,4 +1,4 @@
-"""CPU per message against the number of connected clients: a curve per server, both scales logarithmic."""
+"""CPU per message against the number of clients, all of them active: a curve per server, both scales logarithmic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Point = tuple[float, float]
 
 
 def draw(results: Results) -> str | None:
-    rows = results.of("growth")
+    rows = [row for row in results.of("growth") if row.workload.active is None]
     curves = {
         peer.name: [
             (float(row.workload.clients), cost) for row in rows if (cost := row.cells[peer.name].median("cpu_us"))

@@ -301,7 +301,7 @@ static void read_options(int count, char **arguments)
     if (count < 4)
         die("usage: load HOST PORT MODE [-c clients] [-n in flight] [-b payload bytes] [-s seconds]\n"
             "            [-w warm-up seconds] [-m messages] [-r per second] [-g members of the room]\n"
-            "            [-p process id of the server]");
+            "            [-a active clients] [-p process id of the server]");
     options.address = loopback_address(arguments[1]);
     options.port = (uint16_t)number("PORT", arguments[2], 1, 65535);
     run.mode = find_mode(arguments[3]);
@@ -310,7 +310,7 @@ static void read_options(int count, char **arguments)
     run.wanted = UINT64_MAX;
     run.payload_length = 64;
     optind = 4;
-    for (int option; (option = getopt(count, arguments, "c:n:b:s:w:m:r:g:p:")) != -1;) {
+    for (int option; (option = getopt(count, arguments, "c:n:b:s:w:m:r:g:a:p:")) != -1;) {
         switch (option) {
         case 'c': run.clients = (unsigned)number("clients", optarg, 1, 20000); break;
         case 'n': run.in_flight = (unsigned)number("in flight", optarg, 1, 1024); break;
@@ -320,12 +320,15 @@ static void read_options(int count, char **arguments)
         case 'm': run.wanted = (uint64_t)number("messages", optarg, 1, 1e9); break;
         case 'r': run.per_second = number("per second", optarg, 1, 1e7); break;
         case 'g': run.members = (unsigned)number("members of the room", optarg, 1, 20000); break;
+        case 'a': run.active = (unsigned)number("active clients", optarg, 1, 20000); break;
         case 'p': options.server = (pid_t)number("process id", optarg, 1, 1 << 22); break;
         default: exit(2);
         }
     }
     if (optind < count)
         die("what is %s?", arguments[optind]);
+    if (!run.active || run.active > run.clients)
+        run.active = run.clients;
 }
 
 static void make_clients(void)

@@ -51,6 +51,7 @@ struct run {
     const struct mode *mode;
     unsigned clients, in_flight;
     unsigned members;         /* room, join: clients that are in the room */
+    unsigned active;          /* growth: clients that have turns */
     double per_second;        /* tail: events; other modes: connections that are opened (0: as fast as they are taken) */
     size_t payload_length;
     char *payload;            /* digits */

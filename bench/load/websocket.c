@@ -134,7 +134,7 @@ static void ack_message(struct client *client, const struct frame *frame)
     send_echo(client, slot);
 }
 
-/* Growth: the same events, but so many in flight over all clients together, and each of them has its turn. */
+/* Growth: the same events, but so many in flight over all clients together, and each active one has its turn. */
 
 static struct client **turns;     /* all clients, shuffled */
 
@@ -157,7 +157,7 @@ static void send_to_next(void)
     struct client *client;
     /* One at a time for each client: two that leave in one write would cost less where clients are few. */
     do
-        client = turns[turn++ % run.clients];
+        client = turns[turn++ % run.active];
     while (client->slots[0].sent);
     send_echo(client, client->slots);
     flush(client);
@@ -167,8 +167,8 @@ static void growth_begin(struct client *client)
 {
     if (client != run.client)
         return;
-    if (run.in_flight > run.clients)
-        die("mode growth has at most one message in flight for each client");
+    if (run.in_flight > run.active)
+        die("mode growth has at most one message in flight for each active client");
     shuffle_turns();
     for (unsigned index = 0; index < run.in_flight; index++)
         send_to_next();
