@@ -22,10 +22,11 @@ class StateTable(Directive):
             (state.name, step.name, "–" if action.name == "NOTHING" else action.name, following.name)
             for (state, step), (action, following) in table.items()
         ]
-        return [_table(rows)]
+        return [table(rows)]
 
 
-def _table(rows: list[tuple[str, ...]]) -> nodes.table:
+def table(rows: list[tuple[str, ...]]) -> nodes.table:
+    """A table whose first row is its head."""
     group = nodes.tgroup(cols=len(rows[0]))
     group += [nodes.colspec(colwidth=1) for _ in rows[0]]
     head, body = nodes.thead(), nodes.tbody()
@@ -35,9 +36,9 @@ def _table(rows: list[tuple[str, ...]]) -> nodes.table:
             line += nodes.entry("", nodes.paragraph(text=text))
         (head if index == 0 else body).append(line)
     group += [head, body]
-    table = nodes.table()
-    table += group
-    return table
+    made = nodes.table()
+    made += group
+    return made
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -31,6 +31,7 @@ cdef class DrivenEndpoint:
     cdef list _events
     cdef Py_ssize_t _taken
     cdef public list _ready
+    cdef list _settlers
 
     cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
     cpdef next_deadline(self)
@@ -44,4 +45,5 @@ cdef class DrivenEndpoint:
     cpdef connection_ready(self, DrivenConnection connection)
     cpdef push_event(self, object event)
     cpdef push_received(self, object event)
+    cpdef settle_later(self, object settler)
     cpdef new_waiter(self)

@@ -6,17 +6,23 @@ They are classes, not protocols, because compiled calls go through them without 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from siocore.errors import LocalProtocolError
 from siocore.options import ServerOptions
 from siocore.timers import TimerQueue
 from siocore.waiting import Waiter
 
-__all__ = ["DrivenConnection", "DrivenEndpoint"]
+__all__ = ["DrivenConnection", "DrivenEndpoint", "Settler"]
 
 #: Events that were taken are dropped from the list when there are so many of them, though others wait.
 _MAX_TAKEN = 1_024
+
+
+class Settler(Protocol):
+    """Whoever has something to do once all that was read has been looked at."""
+
+    def settle(self) -> None: ...
 
 
 class DrivenConnection:
@@ -64,7 +70,18 @@ class DrivenConnection:
 class DrivenEndpoint:
     """An endpoint: its timers, its events for the application, and its connections that have something to send."""
 
-    __slots__ = ("_events", "_ready", "_taken", "clock", "latest", "make_waiter", "options", "timers", "wake")
+    __slots__ = (
+        "_events",
+        "_ready",
+        "_settlers",
+        "_taken",
+        "clock",
+        "latest",
+        "make_waiter",
+        "options",
+        "timers",
+        "wake",
+    )
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -81,6 +98,7 @@ class DrivenEndpoint:
         self._events: list[Any] = []
         self._taken = 0
         self._ready: list[DrivenConnection] = []
+        self._settlers: list[Settler] = []
 
     # For the driver -------------------------------------------------------------------------------------------
 
@@ -95,6 +113,10 @@ class DrivenEndpoint:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` is to be called at the latest."""
+        if self._settlers:
+            settlers, self._settlers = self._settlers, []
+            for settler in settlers:
+                settler.settle()
         return self.timers.next_deadline()
 
     def handle_timeout(self, now: float) -> None:
@@ -154,6 +176,13 @@ class DrivenEndpoint:
     def push_received(self, event: object) -> None:
         """For events that are caused by what the driver has passed in: it looks for them anyway."""
         self._events.append(event)
+
+    def settle_later(self, settler: Settler) -> None:
+        """``settler.settle()`` is called before the driver is told the next deadline.
+
+        What is over by then needs no timer: arming and cancelling one for each message would cost more than most of it.
+        """
+        self._settlers.append(settler)
 
     def new_waiter(self) -> Waiter:
         """Raises LocalProtocolError when nobody drives the endpoint."""

@@ -26,6 +26,7 @@ cdef class Client:
 
     @cython.locals(packet=CPacket)
     cpdef receive_text(self, str text, Py_ssize_t start)
+    cpdef settle(self)
     cpdef receive_binary(self, bytes data)
     @cython.locals(socket=Socket, args=list)
     cdef _dispatch(self, CPacket packet)

@@ -81,9 +81,7 @@ class Client:
             # Nothing is kept for whoever has not been let in.
             self._violation("a binary packet for a namespace that the client is not in")
         else:
-            self._attachment_timer = self.hub.timers.arm(
-                self.hub.now + self.hub.options.limits.attachment_timeout, self, _ATTACHMENT_TIMER
-            )
+            self.hub.settle_later(self)
 
     def receive_binary(self, data: bytes) -> None:
         """A binary message: the next attachment of the packet under way."""
@@ -99,6 +97,13 @@ class Client:
         if complete:
             self._drop_reconstruction()
             self._dispatch(reconstructor.packet)
+
+    def settle(self) -> None:
+        """All that was read has been looked at: attachments that are still to come have a deadline."""
+        if self._reconstructor is not None and self._attachment_timer is None:
+            self._attachment_timer = self.hub.timers.arm(
+                self.hub.now + self.hub.options.limits.attachment_timeout, self, _ATTACHMENT_TIMER
+            )
 
     def link_closed(self, reason: str, detail: str) -> None:
         """The session is over, and so is every socket."""
