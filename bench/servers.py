@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PEERS", "BenchError", "Build", "Peer", "Process", "probe", "running", "select"]
+__all__ = ["PEERS", "BenchError", "Build", "Peer", "Process", "built", "probe", "running", "select"]
 
 HERE = Path(__file__).resolve().parent
 START_TIMEOUT = 20.0
@@ -72,9 +72,6 @@ def _siocore(loop: str, hint: str = "install siocore") -> Peer:
     )
 
 
-#: Programs that have the handlers of the bench without those for rooms.
-ROOMLESS = dict.fromkeys(("room", "join"), "its program has no rooms")
-
 PEERS = (
     _siocore("trio"),
     _siocore("asyncio"),
@@ -103,7 +100,6 @@ PEERS = (
             "peers/socketioxide",
             ("cargo", "build", "--release", "--locked", "--quiet", "--color", "never", "--target-dir", "target"),
         ),
-        without=ROOMLESS,
     ),
     Peer(
         name="go",
@@ -112,7 +108,7 @@ PEERS = (
         probe=("peers/go/build/peer", "--version"),
         hint="needs Go 1.26 or newer, and the network for its first build",
         build=Build("peers/go", ("go", "build", "-trimpath", "-buildvcs=false", "-o", "build/peer", ".")),
-        without={"connect": "leaves connections open after the closing handshake"} | ROOMLESS,
+        without={"connect": "leaves connections open after the closing handshake"},
     ),
     Peer(
         name="floor",
@@ -120,7 +116,12 @@ PEERS = (
         command=("load/floor",),
         probe=("load/floor", "--version"),
         hint="needs a C compiler",
-        without={"pollecho": "has no sessions", "heartbeat": "sends none"} | ROOMLESS,
+        without={
+            "pollecho": "has no sessions",
+            "heartbeat": "sends none",
+            "room": "has no rooms",
+            "join": "has no rooms",
+        },
     ),
 )
 
@@ -152,27 +153,44 @@ def probe(peer: Peer) -> tuple[str, None] | tuple[None, str]:
     return None, f"{peer.hint} ({_said(lines[0])})" if lines else peer.hint
 
 
-def _build(peer: Peer, build: Build) -> str | None:
-    """Build a peer whose sources are newer than its program; returns why that failed."""
-    folder, program, tool = HERE / build.folder, HERE / peer.command[0], build.command[0]
-    # Written last: a build that was stopped may leave half a program.
-    stamp = program.with_name(f"{program.name}.built")
+def built(peer: Peer) -> bool:
+    """Whether a peer's program is newer than its sources, or needs no build."""
+    if peer.build is None:
+        return True
+    folder, program, stamp = HERE / peer.build.folder, HERE / peer.command[0], _stamp(peer)
     sources = [path.stat().st_mtime_ns for pattern in ("*", "src/*") for path in folder.glob(pattern) if path.is_file()]
-    if program.exists() and stamp.exists() and stamp.stat().st_mtime_ns > max(sources):
+    return program.exists() and stamp.exists() and stamp.stat().st_mtime_ns > max(sources)
+
+
+def _stamp(peer: Peer) -> Path:
+    """Written last: a build that was stopped may leave half a program."""
+    program = HERE / peer.command[0]
+    return program.with_name(f"{program.name}.built")
+
+
+def _build(peer: Peer, build: Build) -> str | None:
+    """Build a peer if its program is older than its sources; returns why that failed."""
+    if built(peer):
         return None
+    tool = build.command[0]
     if shutil.which(tool) is None:
         return f"{peer.hint} ({tool} was not found)"
     print(f"building the {peer.name} peer, a few minutes the first time", flush=True)
     try:
         done = subprocess.run(
-            build.command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_TIMEOUT
+            build.command,
+            cwd=HERE / build.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=BUILD_TIMEOUT,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{peer.hint} ({tool}: {type(error).__name__})"
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"]
         return f"{peer.hint} ({tool}: {_said(next((line for line in lines if line.startswith('error')), lines[-1]))})"
-    stamp.touch()
+    _stamp(peer).touch()
     return None
 
 

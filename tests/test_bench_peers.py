@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 if sys.platform != "linux":
     pytest.skip("the load bench needs Linux", allow_module_level=True)
@@ -16,6 +19,9 @@ from bench.chart.canvas import COLOURS
 from bench.servers import PEERS, Build, Peer
 from bench.workloads import WORKLOADS
 
+#: Seconds after which an answer is taken to be missing.
+TIMEOUT = 20.0
+WITH_ROOMS = [peer for peer in PEERS if "room" not in peer.without]
 COMPILED = [peer for peer in PEERS if peer.build is not None]
 
 #: A compiler: it counts its runs, and its program says how often it was built.
@@ -122,6 +128,66 @@ def test_a_missing_toolchain_is_the_reason_in_one_line(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert servers.probe(real) == (None, f"{real.hint} ({real.build.command[0]} was not found)")
     assert capsys.readouterr().out == ""
+
+
+class Client:
+    """A client that is in the namespace ``/``."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.send = websocket.send
+        self._receive = websocket.recv
+        assert str(self.next()).startswith("0{")
+        self.send("40")
+        assert str(self.next()).startswith("40{")
+
+    def next(self) -> str | bytes:
+        """What it gets next, other than heartbeats: one of the servers sends the first of them at once."""
+        while (message := self._receive(TIMEOUT)) == "2":
+            self.send("3")
+        return message
+
+    def ask(self, event: str, text: str) -> None:
+        """Sends an event that is to be acknowledged with its text, which must be the next that comes."""
+        self.send(f'427["{event}","{text}"]')
+        assert self.next() == f'437["{text}"]'
+
+
+@contextmanager
+def joined(port: int) -> Iterator[Client]:
+    url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
+    # One of the servers leaves connections open: nothing is waited for at their end.
+    with connect(url, compression=None, close_timeout=0) as websocket:
+        yield Client(websocket)
+
+
+@pytest.mark.parametrize("real", WITH_ROOMS, ids=[peer.name for peer in WITH_ROOMS])
+def test_every_program_handles_the_events_of_the_bench(real: Peer) -> None:
+    if not servers.built(real):
+        pytest.skip("not built: a run of the bench does that")
+    versions, reason = servers.probe(real)
+    if versions is None:
+        pytest.skip(str(reason))
+    core = min(os.sched_getaffinity(0))
+    with servers.running(real, core) as server, joined(server.port) as member, joined(server.port) as other:
+        member.ask("echo", "hello")
+        attachment: list[str | bytes] = ['451-["bin",{"_placeholder":true,"num":0}]', b"\0\xff"]
+        for part in attachment:
+            member.send(part)
+        assert [member.next() for _ in attachment] == attachment
+        other.send('42["cast","everybody"]')
+        assert [client.next() for client in (member, other)] == ['42["cast","everybody"]'] * 2
+
+        member.ask("join", "inside")
+        other.send('42["room","inside","one"]')
+        assert member.next() == '42["room","one"]'
+        other.ask("join", "inside")
+        member.send('42["room","inside","both"]')
+        assert [client.next() for client in (member, other)] == ['42["room","both"]'] * 2
+        other.ask("leave", "inside")
+        other.send('42["room","inside","one"]')
+        assert member.next() == '42["room","one"]'
+        # What went to the room would have come before this answer.
+        other.ask("echo", "outside")
 
 
 def test_modes_that_a_peer_lacks_exist_and_have_a_reason() -> None:

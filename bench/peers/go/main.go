@@ -1,4 +1,4 @@
-// The Go peer: socket.io for Go with its defaults on net/http, and the three handlers of the bench.
+// The Go peer: socket.io for Go with its defaults on net/http, and the handlers of the bench.
 package main
 
 import (
@@ -34,6 +34,19 @@ func main() {
 		client.On("cast", func(args ...any) {
 			io.Emit("cast", args[0])
 		})
+		client.On("join", func(args ...any) {
+			client.Join(room(args))
+			acknowledge := args[1].(socket.Ack)
+			acknowledge(args[:1], nil)
+		})
+		client.On("leave", func(args ...any) {
+			client.Leave(room(args))
+			acknowledge := args[1].(socket.Ack)
+			acknowledge(args[:1], nil)
+		})
+		client.On("room", func(args ...any) {
+			io.To(room(args)).Emit("room", args[1])
+		})
 	})
 	http.Handle("/socket.io/", io.ServeHandler(nil))
 
@@ -44,6 +57,11 @@ func main() {
 	}
 	fmt.Println("listening", listener.Addr().(*net.TCPAddr).Port)
 	log.Fatal(http.Serve(listener, nil))
+}
+
+// The room that an event names first.
+func room(args []any) socket.Room {
+	return socket.Room(args[0].(string))
 }
 
 // What this program was built of.

@@ -1,4 +1,4 @@
-//! The socketioxide peer: its layer on axum, as its documentation deploys it, and the three handlers of the bench.
+//! The socketioxide peer: its layer on axum, as its documentation deploys it, and the handlers of the bench.
 
 use axum::Router;
 use bytes::Bytes;
@@ -19,10 +19,27 @@ async fn cast(io: SocketIo, Data(text): Data<String>) {
     io.emit("cast", &text).await.ok();
 }
 
+async fn join(socket: SocketRef, Data(room): Data<String>, acknowledge: AckSender) {
+    socket.join(room.clone());
+    acknowledge.send(&room).ok();
+}
+
+async fn leave(socket: SocketRef, Data(room): Data<String>, acknowledge: AckSender) {
+    socket.leave(room.clone());
+    acknowledge.send(&room).ok();
+}
+
+async fn to_room(io: SocketIo, Data((room, text)): Data<(String, String)>) {
+    io.to(room).emit("room", &text).await.ok();
+}
+
 async fn connected(socket: SocketRef) {
     socket.on("echo", echo);
     socket.on("bin", binary);
     socket.on("cast", cast);
+    socket.on("join", join);
+    socket.on("leave", leave);
+    socket.on("room", to_room);
 }
 
 async fn serve() -> std::io::Result<()> {
