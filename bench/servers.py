@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import selectors
 import shutil
@@ -21,6 +22,16 @@ HERE = Path(__file__).resolve().parent
 START_TIMEOUT = 20.0
 #: Fetching and compiling everything that a peer is made of.
 BUILD_TIMEOUT = 1800.0
+#: Where a program that failed speaks of the machine: from a URL on, as the addresses that were tried follow it, and
+#: else addresses and absolute paths.
+PRIVATE = re.compile(
+    r"""
+    ["'`]? \b [\w+.-]+ :// .*
+    | (?: \b \d+ (?: \. \d+ ){3} \b | \[ [\da-f:]* : [\da-f:]* \] ) (?: : \d+ )?
+    | (?<! [\w.] ) / [^\s"'`:;,()]+
+    """,
+    re.VERBOSE,
+)
 
 
 class BenchError(Exception):
@@ -195,8 +206,8 @@ def _build(peer: Peer, build: Build) -> str | None:
 
 
 def _said(line: str) -> str:
-    """What a program said, without the name of the folder that it runs in."""
-    return line.strip().replace(f"{HERE.parent}{os.sep}", "")
+    """What a program said, without what names the machine, its folders or the hosts that it fetches from."""
+    return PRIVATE.sub("…", line.strip().replace(f"{HERE.parent}{os.sep}", ""))
 
 
 def _resolved(command: tuple[str, ...]) -> list[str]:

@@ -118,6 +118,26 @@ def test_a_build_that_fails_silently_gives_its_status(made: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            'go: peer@v1.0.0: Get "https://me@mirror.test/v1.zip": dial tcp: lookup mirror.test on 192.0.2.1:53: none',
+            "go: peer@v1.0.0: Get …",
+        ),
+        ("error: failed to download from `sparse+http://mirror.test:8080/index`", "error: failed to download from …"),
+        ("error: failed to connect to 192.0.2.1: refused", "error: failed to connect to …: refused"),
+        ("dial tcp [2001:db8::1]:443: refused", "dial tcp …: refused"),
+        ("error: could not write '/home/somebody/a.o' (in /mnt/b): full", "error: could not write '…' (in …): full"),
+        ("src/main.go:3:1: v1.2.3 of a.test/b/c and/or ./d", "src/main.go:3:1: v1.2.3 of a.test/b/c and/or ./d"),
+    ],
+)
+def test_the_reason_names_no_host_and_no_folder_of_the_machine(made: Path, said: str, told: str) -> None:
+    script = "import sys; sys.exit(sys.argv[1])"
+    versions, reason = servers.probe(peer(sys.executable, "-c", script, said))
+    assert (versions, reason) == (None, f"needs a toolchain ({sys.executable}: {told})")
+
+
 @pytest.mark.parametrize("real", COMPILED, ids=[peer.name for peer in COMPILED])
 def test_a_missing_toolchain_is_the_reason_in_one_line(
     real: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
