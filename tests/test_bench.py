@@ -231,6 +231,17 @@ def results_of(figures: dict[str, dict[str, dict[str, float]]]) -> Results:
     return Results(about, peers, {}, {}, rows)
 
 
+def test_table_says_why_servers_and_single_workloads_were_skipped(tmp_path: Path) -> None:
+    results = results_of({name: {"node": {"cpu_us": 1.0}} for name in ("room-100", "join-100")})
+    results.peers += servers.select("go,floor")
+    results.missing["go"] = "needs Go"
+    for row in results.rows:
+        row.cells |= {"go": Cell(skipped="needs Go"), "floor": Cell(skipped=f"no {row.workload.mode}")}
+    report.write(results, tmp_path)
+    _, _, skipped = (tmp_path / "table.md").read_text(encoding="utf-8").partition("\n## Skipped\n\n")
+    assert skipped == "* go: needs Go\n* room-100, floor: no room\n* join-100, floor: no join\n"
+
+
 def test_targets_say_met_not_met_and_not_measured() -> None:
     cost = {"siocore-trio": {"cpu_us": 5.0}, "siocore-asyncio": {"cpu_us": 6.0}, "node": {"cpu_us": 10.0}}
     memory = {"siocore-trio": {"kb_idle": 3.0, "kb_spoken": 4.5}, "siocore-asyncio": {"kb_idle": 3.0, "kb_spoken": 4.0}}
