@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     versions, missing = find(peers)
     about = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m bench", *(sys.argv[1:] if arguments is None else arguments)]),
+        "command": command(sys.argv[1:] if arguments is None else arguments),
         "implementation": implementation(versions),
         "machine": report.machine(),
         "cores": {"server on": cores.server, "generator on": cores.generator},
@@ -75,6 +75,18 @@ def chosen(options: argparse.Namespace) -> tuple[tuple[Workload, ...], tuple[Pee
     if left_out:
         print(f"--quick leaves out: {', '.join(left_out)}", flush=True)
     return rows, peers
+
+
+def command(arguments: list[str]) -> str:
+    """The command line, without the folder for the results: where that is says nothing about them."""
+    words = iter(arguments)
+    said = []
+    for word in words:
+        if word == "--output":
+            next(words, None)
+        elif not word.startswith("--output="):
+            said.append(word)
+    return " ".join(["python -m bench", *said])
 
 
 def parser() -> argparse.ArgumentParser:

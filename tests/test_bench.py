@@ -99,6 +99,8 @@ def test_bench_measures_siocore_on_both_loops(generator: Path, tmp_path: Path) -
 
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert results["implementation"] == IMPLEMENTATION
+    assert results["command"].startswith("python -m bench --only ")
+    assert str(tmp_path) not in results["command"]
     rows = {row["workload"]: row["peers"] for row in results["rows"]}
     # Node.js was not asked for, so half of its rate is not known.
     assert all("ack-20x1" in cell["skipped"] for cell in rows.pop("tail-node").values())
