@@ -14,7 +14,7 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
-from state_tables import table
+from tables import make_table
 
 RESULTS = Path(__file__).resolve().parent.parent / "bench" / "results" / "results.json"
 SHORT = {
@@ -54,7 +54,7 @@ class BenchTable(Directive):
         peers = [name for name in SHORT if any(figure(row, name, keys) != "–" for row in chosen)]
         rows = [("", *(SHORT[name] for name in peers))]
         rows += [(row["title"], *(figure(row, name, keys) for name in peers)) for row in chosen]
-        return [table(rows)]
+        return [make_table(rows)]
 
 
 class BenchTargets(Directive):
@@ -67,7 +67,7 @@ class BenchTargets(Directive):
                 verdict = {True: ": met", False: ": NOT MET", None: ""}[outcome["met"]]
                 cells.append(outcome["value"] + verdict)
             rows.append((target["target"], *cells))
-        return [table(rows)]
+        return [make_table(rows)]
 
 
 class BenchAbout(Directive):

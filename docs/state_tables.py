@@ -8,6 +8,7 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
+from tables import make_table
 
 from siocore.engineio import states
 
@@ -22,23 +23,7 @@ class StateTable(Directive):
             (state.name, step.name, "–" if action.name == "NOTHING" else action.name, following.name)
             for (state, step), (action, following) in table.items()
         ]
-        return [table(rows)]
-
-
-def table(rows: list[tuple[str, ...]]) -> nodes.table:
-    """A table whose first row is its head."""
-    group = nodes.tgroup(cols=len(rows[0]))
-    group += [nodes.colspec(colwidth=1) for _ in rows[0]]
-    head, body = nodes.thead(), nodes.tbody()
-    for index, row in enumerate(rows):
-        line = nodes.row()
-        for text in row:
-            line += nodes.entry("", nodes.paragraph(text=text))
-        (head if index == 0 else body).append(line)
-    group += [head, body]
-    made = nodes.table()
-    made += group
-    return made
+        return [make_table(rows)]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
