@@ -229,6 +229,24 @@ class Opaque:
     pass
 
 
+class Encoding:
+    """A property that encodes other data while the data around it is encoded."""
+
+    def __get__(self, owner: Any, kind: object) -> Any:
+        if owner is None:
+            return None
+        attachments: list[bytes] = []
+        return [owner.dumps([b"inner", b"inner"], attachments).decode(), len(attachments)]
+
+
+@dataclass
+class Nested:
+    inner: Any = Encoding()
+
+    def __init__(self, dumps: Any) -> None:
+        self.dumps = dumps
+
+
 class Property:
     def __get__(self, owner: object, kind: object) -> object:
         if owner is None:

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codec_builds import codec, each_build
-from json_corpus import ACCEPTED, JSON_VALUES, LONE, LONE_TEXT, REFUSED, UNSENDABLE, WRITTEN, RaisingItems, deep
+from json_corpus import (
+    ACCEPTED,
+    JSON_VALUES,
+    LONE,
+    LONE_TEXT,
+    REFUSED,
+    UNSENDABLE,
+    WRITTEN,
+    Nested,
+    RaisingItems,
+    deep,
+)
 from siocore.errors import DecodeError, LocalProtocolError
 
 
@@ -127,6 +138,44 @@ def test_attachments_are_numbered_behind_those_already_there(build: str) -> None
 
 
 @each_build
+@pytest.mark.parametrize("extra", [[], [LONE]])
+def test_each_of_many_attachments_has_its_number(build: str, extra: list[object]) -> None:
+    blobs = [b"%d" % number for number in range(100)]
+    attachments: list[bytes] = []
+    written = codec(build, "json").dumps([*blobs, *extra], attachments)
+    assert json.loads(written) == [*({"_placeholder": True, "num": number} for number in range(100)), *extra]
+    assert attachments == blobs
+
+
+@each_build
+@pytest.mark.parametrize("levels", [1, 2, 10])
+def test_code_of_the_application_may_encode_while_its_data_is_encoded(build: str, levels: int) -> None:
+    dumps = codec(build, "json").dumps
+    inner = '[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+    for _ in range(3):
+        attachments: list[bytes] = []
+        written = dumps([b"outer", *[Nested(dumps)] * levels, b"last"], attachments)
+        assert json.loads(written) == [
+            {"_placeholder": True, "num": 0},
+            *[{"inner": [inner, 2]}] * levels,
+            {"_placeholder": True, "num": 1},
+        ]
+        assert attachments == [b"outer", b"last"]
+
+
+@each_build
+def test_attachments_are_not_kept(build: str) -> None:
+    # What a refused value had is not kept either.
+    dumps = codec(build, "json").dumps
+    attachments: list[bytes] = []
+    before = sys.getrefcount(attachments)
+    dumps([b"x"], attachments)
+    with pytest.raises(LocalProtocolError):
+        dumps([b"x", object()], attachments)
+    assert sys.getrefcount(attachments) == before
+
+
+@each_build
 def test_control_characters_are_escaped(build: str) -> None:
     every = "".join(map(chr, range(0x20)))
     for value in (every, every + LONE):
@@ -176,6 +225,7 @@ def test_nesting_of_254_is_written_on_both_paths(build: str) -> None:
     dumps = codec(build, "json").dumps
     for leaf in (0, LONE):
         assert dumps(deep(254, leaf), []) == b"[" * 254 + json.dumps(leaf).encode() + b"]" * 254
+        assert dumps(deep(254, b"x"), []) == b"[" * 254 + b'{"_placeholder":true,"num":0}' + b"]" * 254
         with pytest.raises(LocalProtocolError, match="too deeply"):
             dumps(deep(255, leaf), [])
 

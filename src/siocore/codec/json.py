@@ -10,6 +10,7 @@ This file is compiled a second time as ``siocore._speedups._json``; ``_json.pxd`
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from enum import Enum
@@ -20,7 +21,7 @@ import orjson
 
 from siocore.errors import DecodeError, LocalProtocolError
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "parse"]
 
 # orjson refuses to write deeper nesting; both paths refuse at the same depth.
 _MAX_WRITTEN_DEPTH = 254
@@ -32,6 +33,9 @@ _MAX_INT_LENGTH = 20
 # The smallest integer that is rounded to Infinity when it is read as a double.
 _INFINITE_INT = 2**1024 - 2**970
 
+# What stands for the first attachments, as it is written: made once, since it is always the same.
+_PLACEHOLDERS = [orjson.Fragment(b'{"_placeholder":true,"num":%d}' % number) for number in range(16)]
+
 _orjson_dumps = orjson.dumps
 _orjson_loads = orjson.loads
 
@@ -41,10 +45,15 @@ def loads(text: str, max_depth: int) -> object:
 
     Raises :exc:`DecodeError` for what ``JSON.parse`` refuses, for a number too large for a double (it would be
     Infinity, which JSON can't say), and for arrays and objects nested deeper than ``max_depth``; ``TypeError`` for
-    anything but ``str``.
+    other types of arguments.
     """
-    if type(text) is not str:
-        raise TypeError(f"JSON text is str, not {type(text).__name__}")
+    if type(text) is not str or type(max_depth) is not int:
+        raise TypeError(f"JSON text is str and its depth int, not {type(text).__name__} and {type(max_depth).__name__}")
+    return parse(text, max(-1, min(max_depth, sys.maxsize)))
+
+
+def parse(text: str, max_depth: int) -> object:
+    """What :func:`loads` does, with arguments of which the types are known."""
     try:
         value = _orjson_loads(text)
     except ValueError:
@@ -67,12 +76,19 @@ def dumps(value: object, attachments: list[bytes]) -> bytes:
     if type(attachments) is not list:
         raise TypeError(f"attachments are collected in a list, not {type(attachments).__name__}")
     mark = len(attachments)
-    extractor = _Extractor.__new__(_Extractor)
+    try:
+        # In use at most once at a time: code of the application that runs meanwhile may come here again.
+        extractor = _spare_extractors.pop()
+    except IndexError:
+        extractor = _Extractor()
     extractor.attachments = attachments
     try:
-        return _orjson_dumps(value, extractor, _OPTIONS)
+        return _orjson_dumps(value, extractor.hook, _OPTIONS)
     except TypeError:
         del attachments[mark:]
+    finally:
+        extractor.attachments = _NO_ATTACHMENTS
+        _spare_extractors.append(extractor)
     try:
         plain = _to_plain(value, attachments, _MAX_WRITTEN_DEPTH)
         return json.dumps(plain, allow_nan=False, check_circular=False, separators=(",", ":")).encode()
@@ -85,22 +101,36 @@ def dumps(value: object, attachments: list[bytes]) -> bytes:
 
 
 class _Extractor:
-    """What orjson calls, in document order, for each value that it does not know."""
+    """Has what orjson calls, in document order, for each value that it does not know."""
 
-    __slots__ = ("attachments",)
+    __slots__ = ("attachments", "hook")
 
-    attachments: list[bytes]
+    def __init__(self) -> None:
+        self.attachments = _NO_ATTACHMENTS
+        # Kept, since to look up a method makes a new object. It refers to its owner, and lives as long as this module.
+        self.hook = self.extract
 
-    def __call__(self, value: object) -> object:
+    def extract(self, value: object) -> object:
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return _extract(value, self.attachments)
+            number = _extract(value, self.attachments)
+            if number < len(_PLACEHOLDERS):
+                return _PLACEHOLDERS[number]
+            return _placeholder(number)
         return _simplify(value)
 
 
-def _extract(data: bytes | bytearray | memoryview, attachments: list[bytes]) -> dict[str, object]:
-    placeholder: dict[str, object] = {"_placeholder": True, "num": len(attachments)}
+_NO_ATTACHMENTS: list[bytes] = []
+# More than one, so that the list stays as large as it is while one is taken.
+_spare_extractors = [_Extractor() for _ in range(4)]
+
+
+def _extract(data: bytes | bytearray | memoryview, attachments: list[bytes]) -> int:
     attachments.append(data if type(data) is bytes else bytes(data))
-    return placeholder
+    return len(attachments) - 1
+
+
+def _placeholder(number: int) -> dict[str, object]:
+    return {"_placeholder": True, "num": number}
 
 
 def _simplify(value: object) -> object:
@@ -132,7 +162,7 @@ def _to_plain(value: object, attachments: list[bytes], depth: int) -> object:
     if type(value) is float:
         return value if isfinite(value) else None
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _extract(value, attachments)
+        return _placeholder(_extract(value, attachments))
     if isinstance(value, (list, tuple, dict)):
         if depth == 0:
             raise LocalProtocolError("data is nested too deeply, or contains itself")
