@@ -111,15 +111,44 @@ def test_fault_of_a_packet_does_not_quote_it(build: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "packets"),
     [
-        (b"4hello", [(4, "hello")]),
-        (b"4hello\x1e2\x1ebAQIDBA==", [(4, "hello"), (2, ""), (4, b"\x01\x02\x03\x04")]),
-        ("4€\x1e4😀".encode(), [(4, "€"), (4, "😀")]),
-        (b"4\x1e4\x1e4", [(4, ""), (4, ""), (4, "")]),
-        (b"b\x1eb", [(4, b""), (4, b"")]),
+        (b"4hello", ["4hello"]),
+        (b"4hello\x1e2\x1ebAQIDBA==", ["4hello", "2", b"\x01\x02\x03\x04"]),
+        ("4€\x1e4😀".encode(), ["4€", "4😀"]),
+        (b"4\x1e4\x1e4", ["4", "4", "4"]),
+        (b"b\x1eb", [b"", b""]),
+        (b"0\x1e1\x1e2probe\x1e3\x1e5\x1e6", ["0", "1", "2probe", "3", "5", "6"]),
     ],
 )
-def test_payload_is_decoded_to_its_packets(build: str, body: bytes, packets: list[tuple[int, str | bytes]]) -> None:
+def test_payload_is_decoded_to_what_a_websocket_would_bring(
+    build: str, body: bytes, packets: list[str | bytes]
+) -> None:
     assert codec(build, "engineio").decode_payload(body) == (packets, None)
+
+
+@each_build
+@pytest.mark.parametrize("size", [*range(1, 27), 1_000])
+@pytest.mark.parametrize("letter", ["a", "é", "€", "😀"])
+def test_text_in_a_payload_is_whole_wherever_it_is_not_ascii(build: str, size: int, letter: str) -> None:
+    decode = codec(build, "engineio").decode_payload
+    for position in range(1, min(size, 26)):
+        text = "4" * position + letter + "x" * (size - position - 1)
+        for body, packets in ((text, [text]), (f"{text}\x1e4{text}\x1e2", [text, f"4{text}", "2"])):
+            decoded, fault = decode(body.encode())
+            assert (decoded, fault) == (packets, None)
+            # Strings that say of themselves that they are ASCII, or are not, must be right about it.
+            assert [packet.isascii() for packet in decoded] == [all(map(str.isascii, packet)) for packet in packets]
+            assert list(map(hash, decoded)) == list(map(hash, packets))
+
+
+@each_build
+def test_bytes_that_are_not_utf8_are_found_at_every_place(build: str) -> None:
+    decode = codec(build, "engineio").decode_payload
+    for size in range(1, 27):
+        for position in range(size):
+            packet = bytearray(b"4" * size)
+            packet[position] = 0x80
+            messages, fault = decode(b"4before\x1e" + packet + b"\x1e4behind")
+            assert (messages, str(fault)) == (["4before"], "payload is not UTF-8")
 
 
 @each_build
@@ -209,7 +238,8 @@ def test_payload_decodes_to_what_was_encoded(build: str, messages: list[tuple[in
         engineio.encode_binary_packet(data) if isinstance(data, bytes) else f"{kind}{data}".encode()
         for kind, data in messages
     ]
-    assert engineio.decode_payload(engineio.encode_payload(packets)) == (messages, None)
+    decoded = [data if isinstance(data, bytes) else f"{kind}{data}" for kind, data in messages]
+    assert engineio.decode_payload(engineio.encode_payload(packets)) == (decoded, None)
 
 
 @each_build

@@ -119,7 +119,7 @@ def encode_several() -> Prepared:
 
 
 def decode_many() -> Prepared:
-    return Prepared(partial(decode_payload, PAYLOAD), ([(4, EVENT_TEXT)] * MANY, None))
+    return Prepared(partial(decode_payload, PAYLOAD), ([PACKET] * MANY, None))
 
 
 def write_frames() -> Prepared:

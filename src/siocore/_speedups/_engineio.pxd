@@ -1,9 +1,4 @@
-cimport cython
-
-cpdef tuple decode_packet(object text)
-
-@cython.locals(packets=list, parts=list, part=str)
-cpdef tuple decode_payload(object body)
-
-@cython.locals(kind=Py_UCS4)
-cdef tuple _decode(str text)
+cpdef tuple decode_packet(text)
+cpdef tuple decode_payload(body)
+cpdef bytes encode_payload(packets)
+cpdef bytes encode_binary_packet(data)

@@ -1,10 +1,9 @@
-# cython: language_level=3, annotation_typing=False
 """Engine.IO 4 packets and HTTP long-polling payloads.
 
 A packet is a type digit and its text, ``4hello``; a binary message inside text is ``b`` and its base64. A payload is
 packets joined by U+001E. Source: Engine.IO protocol, revision 4, "Packet encoding" and "HTTP long-polling".
 
-This file is compiled a second time as ``siocore._speedups._engineio``; ``_engineio.pxd`` there gives it C types.
+``siocore._speedups._engineio`` has the same functions over pointers.
 """
 
 from __future__ import annotations
@@ -26,17 +25,20 @@ def decode_packet(text: str) -> tuple[int, str | bytes]:
     """
     if type(text) is not str:
         raise TypeError(f"a packet is str, not {type(text).__name__}")
-    return _decode(text)
+    message = _to_message(text)
+    return (4, message) if isinstance(message, bytes) else (ord(text[0]) - 48, text[1:])
 
 
-def decode_payload(body: bytes) -> tuple[list[tuple[int, str | bytes]], DecodeError | None]:
+def decode_payload(body: bytes) -> tuple[list[str | bytes], DecodeError | None]:
     """Return the packets of an HTTP body up to the first bad one, and what was wrong with that one, if any.
 
-    An empty body holds one empty packet, which is bad. Raises ``TypeError`` for anything but ``bytes``.
+    They have the form of WebSocket messages: ``str`` with the type in front, which is one of the digits 0 to 6, and
+    ``bytes`` for what came as base64. An empty body holds one empty packet, which is bad. Raises ``TypeError`` for
+    anything but ``bytes``.
     """
     if type(body) is not bytes:
         raise TypeError(f"a payload is bytes, not {type(body).__name__}")
-    packets: list[tuple[int, str | bytes]] = []
+    messages: list[str | bytes] = []
     fault: DecodeError | None = None
     try:
         parts = body.decode().split(_SEPARATOR)
@@ -47,12 +49,12 @@ def decode_payload(body: bytes) -> tuple[list[tuple[int, str | bytes]], DecodeEr
         fault = DecodeError("payload is not UTF-8")
     for part in parts:
         try:
-            packet = _decode(part)
+            message = _to_message(part)
         except DecodeError as error:
             fault = error
             break
-        packets.append(packet)
-    return packets, fault
+        messages.append(message)
+    return messages, fault
 
 
 def encode_payload(packets: list[bytes]) -> bytes:
@@ -68,18 +70,19 @@ def encode_binary_packet(data: bytes) -> bytes:
     return b"b" + b2a_base64(data, newline=False)
 
 
-def _decode(text: str) -> tuple[int, str | bytes]:
+def _to_message(text: str) -> str | bytes:
+    """The packet as it is, or the data of one that is base64."""
     if not text:
         raise DecodeError("empty packet")
     kind = text[0]
     if "0" <= kind <= "6":
-        return ord(kind) - 48, text[1:]
+        return text
     if kind != "b":
         raise DecodeError("unknown packet type")
     # strict_mode lets padding stand behind a complete group, "AAAA=" and "AAAA====".
     if len(text) & 3 != 1 or text.endswith("==="):
         raise DecodeError("binary packet is not base64")
     try:
-        return 4, a2b_base64(text[1:], strict_mode=True)
+        return a2b_base64(text[1:], strict_mode=True)
     except ValueError:
         raise DecodeError("binary packet is not base64") from None

@@ -37,6 +37,7 @@ cdef class Session(Link):
     cpdef send_text(self, bytes text, list attachments)
     cpdef poll(self, Carrier exchange)
     cpdef bint post_started(self, Carrier exchange) except -1
+    @cython.locals(messages=list, text=str)
     cpdef post(self, Carrier exchange, bytes body)
     cpdef pause(self)
     cpdef resume(self)

@@ -264,10 +264,20 @@ class Session(Link):
             self._posting = None
             exchange.respond(400, _HTML)
             return
-        packets, error = decode_payload(body)
-        for kind, data in packets:
-            self._packet(kind, data)
-            if not self.open:
+        messages, error = decode_payload(body)
+        for message in messages:
+            if isinstance(message, bytes):
+                self._packet(_MESSAGE, message)
+            else:
+                # The type of a text packet is one of those that there are: decode_payload has seen to it.
+                text = message
+                if text[0] == "4":
+                    if self._heartbeat is _WAITING:
+                        self._heartbeat_step(_OTHER_PACKET)
+                    self._owner.session_message(self, text, 1)
+                else:
+                    self._packet(ord(text[0]) - 48, text[1:])
+            if self._state is not _OPEN:
                 break
         else:
             if error is not None:
