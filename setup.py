@@ -27,13 +27,13 @@ from build_client import provide_bundle
 
 ROOT = Path(__file__).resolve().parent
 
-#: Compiled module -> its source. Those over pointers have a twin in Python; the others are that twin, with types in a .pxd.
+#: Compiled module -> its source. Those over pointers have a twin in Python; JSON is that twin, with types in its .pxd.
 CODECS = {
     "siocore._speedups._json": "src/siocore/codec/json.py",
-    "siocore._speedups._socketio": "src/siocore/codec/socketio.py",
     "siocore._speedups._engineio": "src/siocore/_speedups/_engineio.pyx",
     "siocore._speedups._frames": "src/siocore/_speedups/_frames.pyx",
     "siocore._speedups._heads": "src/siocore/_speedups/_heads.pyx",
+    "siocore._speedups._socketio": "src/siocore/_speedups/_socketio.pyx",
     "siocore._speedups._steps": "src/siocore/_speedups/_steps.pyx",
 }
 

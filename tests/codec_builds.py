@@ -1,4 +1,4 @@
-"""The builds of the codecs that are there: pure Python, and the same source compiled."""
+"""The builds of the codecs that are there: pure Python, and its compiled twin."""
 
 from __future__ import annotations
 

@@ -76,6 +76,20 @@ DECODED: list[tuple[str, tuple[int, str, object, int | None, int]]] = [
 
 RESERVED = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 
+# As long as a reserved one, with its beginning or its end, or the same bytes in memory.
+NEARLY_RESERVED = [
+    *[name[:-1] + "x" for name in RESERVED],
+    *["x" + name[1:] for name in RESERVED],
+    *[name[:-1] + "é" for name in RESERVED],
+    *[name[:-1] + "€" for name in RESERVED],
+    *[name.upper() for name in RESERVED],
+    *[name + "s" for name in RESERVED],
+    *[name + "\0" for name in RESERVED],
+    *[name[:-1] for name in RESERVED],
+    *[(name + name).encode().decode("utf-16-le") for name in RESERVED],
+    *["x" * size for size in range(17)],
+]
+
 BAD_PACKETS = [
     # type
     *["7", "8", "9", "a", "/", ":", "-", "{}", "[]", '"2"', "\x00", "😀"],

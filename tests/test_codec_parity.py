@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -33,6 +34,10 @@ CODEC_NAMES = {
 }
 ANYTHING: list[Any] = [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "4", b"", b"4", bytearray(b"4"), [], [b"4"], {}]
 STRICT = Limits(max_attachments=2, max_json_depth=3, max_namespace_length=4, max_event_name=3, max_payload=5)
+
+
+class Tuple(tuple[object, ...]):
+    __slots__ = ()
 
 
 def shown(result: Any) -> str:
@@ -177,6 +182,9 @@ ALL_TEXTS = [
 def test_socketio_texts(text: str, limits: Limits) -> None:
     assert_same(decoded(text, 0, limits, [b"ab", b"", b"cdef"]), "socketio")
     assert_same(decoded("4" + text, 1, limits, [b"abcdef", "text", b""]), "socketio")
+    # Strings of one, two and four bytes per character.
+    for character in "é€😀":
+        assert_same(decoded(character + text, 1, limits, [b"ab", b""]), "socketio")
 
 
 @needs_compiled
@@ -201,6 +209,52 @@ def test_socketio_packets(packet: tuple[Any, ...]) -> None:
 def test_socketio_packets_of_any_values(kind: int, namespace: str, data: list[object], number: int | None) -> None:
     assert_same(lambda socketio: socketio.encode_packet(kind, namespace, data, number), "socketio")
     assert_same(lambda socketio: socketio.encode_packet(2, namespace, ["e", *data], number), "socketio")
+
+
+NEARLY_PLACEHOLDERS = st.lists(st.sampled_from(["_placeholder", "true", *'_"\\:{}x'])).map("".join)
+
+
+@needs_compiled
+@given(st.lists(NEARLY_PLACEHOLDERS | st.binary(max_size=1)))
+def test_socketio_packets_that_look_as_if_they_had_placeholders(data: list[object]) -> None:
+    assert_same(lambda socketio: socketio.encode_packet(2, "/", ["e", *data], None), "socketio")
+    members = {repr(item): item for item in data} | {item: True for item in data if isinstance(item, str)}
+    assert_same(lambda socketio: socketio.encode_packet(2, "/", ["e", b"x", members], None), "socketio")
+
+
+@needs_compiled
+@given(
+    st.recursive(
+        st.sampled_from([socketio_cases.hole(number) for number in (0, 1, 2, -1, True, 0.0, None)])
+        | st.fixed_dictionaries(
+            {}, optional={"_placeholder": st.sampled_from([True, False, 1]), "num": st.integers(-1, 2)}
+        )
+        | st.none(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=1), inner, max_size=3),
+        max_leaves=6,
+    )
+)
+def test_socketio_placeholders_anywhere(data: object) -> None:
+    assert_same(decoded(f'52-["e",{json.dumps(data)}]', 0, Limits(), [b"a", b"b"]), "socketio")
+
+
+@needs_compiled
+@pytest.mark.parametrize("kind", [json_cases.Items, Tuple])
+@pytest.mark.parametrize("data", [[], ["e"], ["connect"], [b"x"], [json_cases.Text("connect")], [json_cases.Number(1)]])
+def test_socketio_data_of_subclasses(kind: Callable[[list[object]], object], data: list[object]) -> None:
+    assert_same(lambda socketio: socketio.encode_packet(2, "/", kind(data), None), "socketio")
+    assert_same(lambda socketio: socketio.encode_packet(3, "/", kind(data), json_cases.Number(7)), "socketio")
+
+
+@needs_compiled
+def test_socketio_object_that_was_never_initialised_is_no_crash() -> None:
+    compiled = codec("cython", "socketio")
+    reconstructor = compiled.Reconstructor.__new__(compiled.Reconstructor)
+    with pytest.raises(AttributeError):
+        reconstructor.add(b"x")
+    reconstructor = compiled.Reconstructor(compiled.Packet.__new__(compiled.Packet), Limits())
+    with pytest.raises(TypeError):
+        reconstructor.add(b"x")
 
 
 @needs_compiled

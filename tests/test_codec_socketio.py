@@ -28,6 +28,7 @@ from socketio_corpus import (
     LIMITS,
     NAMES,
     NAMESPACES,
+    NEARLY_RESERVED,
     PIECES,
     RESERVED,
     UNSENDABLE,
@@ -75,6 +76,14 @@ def test_reserved_event_is_refused(build: str, name: str, text: str) -> None:
 
 
 @each_build
+@pytest.mark.parametrize("name", NEARLY_RESERVED)
+def test_name_that_is_nearly_reserved_is_not(build: str, name: str) -> None:
+    module = codec(build, "socketio")
+    encoded, _ = module.encode_packet(EVENT, "/", [name], None)
+    assert module.decode_socket_packet(encoded.decode(), 0, LIMITS).data == [name]
+
+
+@each_build
 @pytest.mark.parametrize(
     ("text", "start"), [("", 0), ("4", 1), ("42", 2), ("42", 9), ('42["a"]', -1), ('42["a"]', -6), ("4", 2**70)]
 )
@@ -101,6 +110,35 @@ def test_packet_at_a_limit_is_taken_and_one_over_is_refused(
     decode(legal, 0, limits)
     with pytest.raises(DecodeError):
         decode(illegal, 0, limits)
+
+
+@each_build
+def test_each_packet_is_held_to_the_limits_that_came_with_it(build: str) -> None:
+    module = codec(build, "socketio")
+    decode = module.decode_socket_packet
+    texts = [f'2/{"n" * 9},["{"e" * 9}"]', f'52-["e",{HOLES[0]},{HOLES[1]}]', '2["e",[[]]]']
+    strict = Limits(max_attachments=1, max_json_depth=2, max_namespace_length=9, max_event_name=9, max_payload=1)
+    for _ in range(2):
+        for text in texts:
+            decode(text, 0, LIMITS)
+            with pytest.raises(DecodeError):
+                decode(text, 0, strict)
+        packet = decode(f'51-["e",{HOLE}]', 0, LIMITS)
+        with pytest.raises(DecodeError):
+            module.Reconstructor(packet, strict).add(b"ab")
+        assert module.Reconstructor(packet, LIMITS).add(b"ab")
+
+
+@each_build
+def test_limits_may_be_larger_than_any_text(build: str) -> None:
+    module = codec(build, "socketio")
+    limits = Limits(**dict.fromkeys(["max_attachments", "max_json_depth", "max_event_name", "max_payload"], 2**70))
+    data = ["e" * 1_000, hole(), *[[]] * 1_000]
+    packet = module.decode_socket_packet(f"51-{json.dumps(data)}", 0, limits)
+    assert module.Reconstructor(packet, limits).add(b"ab" * 1_000)
+    assert packet.data == [data[0], b"ab" * 1_000, *data[2:]]
+    name = "/" + "n" * 1_000
+    assert module.decode_socket_packet(f"0{name}", 0, Limits(max_namespace_length=2**70)).namespace == name
 
 
 @each_build
@@ -280,6 +318,8 @@ def test_what_a_peer_would_not_take_is_not_sent(build: str, packet: tuple[Any, .
         ["e", hole(0)],
         ["e", b"x", '{"_placeholder":true}'],
         ["e", b"x", {"_placeholder": False}, {"_placeholder": 1}, "_placeholder", {"a": "_placeholder"}],
+        ["_", b"x", {"_": "_", "__placeholder": True, "_placeholder_": True, "_placeholde": True}, "_" * 100, "_"],
+        ["e", b"x", {"placeholder": True, "_placeholder": "true"}, {'"_placeholder"': True}],
     ],
 )
 def test_data_that_is_no_placeholder_to_the_receiver_is_sent(build: str, data: list[Any]) -> None:
@@ -302,6 +342,36 @@ def test_members_of_the_enumeration_are_types(build: str, kind: SocketPacketType
 class Number(int):
     def __repr__(self) -> str:
         return "not a number"
+
+
+class Text(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another text"
+
+    __format__ = __repr__ = __str__  # type: ignore[assignment]
+
+
+@each_build
+def test_text_of_a_subclass_is_written_as_it_is(build: str) -> None:
+    encode = codec(build, "socketio").encode_packet
+    assert encode(EVENT, Text("/é"), [Text("e")], None) == ('2/é,["e"]'.encode(), [])
+    assert encode(EVENT, Text("/"), [Text("e")], None) == (b'2["e"]', [])
+    with pytest.raises(LocalProtocolError, match="reserved"):
+        encode(EVENT, "/", [Text("connect")], None)
+
+
+@each_build
+@pytest.mark.parametrize("number", [0, 9, 10, 99, 100, 10**15 - 1, 10**15, 2**53 - 1])
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 99, 100])
+@pytest.mark.parametrize("namespace", ["/", "/a", "/é€😀"])
+def test_numbers_of_any_length_are_written_whole(build: str, number: int, count: int, namespace: str) -> None:
+    encoded, attachments = codec(build, "socketio").encode_packet(ACK, namespace, [b"x"] * count, number)
+    head, _, data = encoded.decode().partition("[")
+    assert head == ("3" if count == 0 else f"6{count}-") + ("" if namespace == "/" else f"{namespace},") + f"{number}"
+    assert json.loads("[" + data) == [hole(each) for each in range(count)]
+    assert attachments == [b"x"] * count
 
 
 @each_build

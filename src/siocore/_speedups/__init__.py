@@ -3,7 +3,7 @@
 ``IMPLEMENTATION`` says which it is. ``SIOCORE_NO_EXTENSIONS=1`` in the environment asks for pure Python. Without it,
 pure Python is used only where the compiled modules were never built; one that is missing or does not load is an error.
 
-The codecs are compiled a second time, under names of their own, and offered from here. The classes of the core know
+The codecs have compiled twins, under names of their own, and are offered from here. The classes of the core know
 each other's layout in memory, so that there is one of each: they are compiled in place, and a finder decides whether
 their names mean the compiled module or the source beside it.
 """

@@ -1,11 +1,10 @@
-# cython: language_level=3, annotation_typing=False
 """Socket.IO 5 packets: text with attachments behind it.
 
 ``<type>[<attachments>-][<namespace>,][<id>][<JSON>]``, then one binary message per attachment. Source: Socket.IO
 protocol, revision 5, "Packet encoding"; what is refused beyond it follows socket.io-parser 4.2.7, without what there
 comes from JavaScript's number conversion (a space as a digit, ``1e1`` attachments).
 
-This file is compiled a second time as ``siocore._speedups._socketio``; ``_socketio.pxd`` there gives it C types.
+``siocore._speedups._socketio`` has the same classes and functions over pointers.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
-from siocore.codec.json import dumps, loads
+from siocore.codec.json import dumps, parse
 from siocore.errors import DecodeError, LocalProtocolError
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ def _decode(text: str, start: int, limits: Limits) -> Packet:
         return packet
     if not _may_start(kind, text[index]):
         raise DecodeError("illegal payload")
-    packet.data = loads(text[index:], limits.max_json_depth)
+    packet.data = parse(text[index:], limits.max_json_depth)
     if kind == _EVENT:
         fault = _fault_of_event(packet.data, limits.max_event_name)
         if fault is not None:
@@ -270,7 +269,8 @@ def _checked_namespace(namespace: object) -> str:
         namespace.encode()
     except UnicodeEncodeError:
         raise LocalProtocolError("a namespace has no lone surrogates") from None
-    return namespace
+    # Without what a subclass makes of it.
+    return str.__str__(namespace)
 
 
 def _checked_id(number: object) -> int:
@@ -280,22 +280,23 @@ def _checked_id(number: object) -> int:
 
 
 def _fill(data: object, buffers: list[bytes]) -> None:
-    """Replace every placeholder inside ``data``."""
+    """Replace every placeholder inside ``data``, which is what JSON makes: there are no subclasses in it."""
     pending: list[object] = [data]
     while pending:
         container = pending.pop()
-        if isinstance(container, list):
+        if type(container) is list:
             for position, item in enumerate(container):
-                if isinstance(item, (list, dict)):
+                if type(item) is dict or type(item) is list:
                     container[position] = _resolve(item, buffers, pending)
-        elif isinstance(container, dict):
+        elif type(container) is dict:
             for key, item in container.items():
-                if isinstance(item, (list, dict)):
-                    # The keys stay the same, so the iteration may go on.
+                if type(item) is dict or type(item) is list:
+                    # No key comes or goes, so the iteration may go on.
                     container[key] = _resolve(item, buffers, pending)
 
 
 def _resolve(item: object, buffers: list[bytes], pending: list[object]) -> object:
+    """The attachment if ``item`` is a placeholder, else ``item`` itself, into which is looked later."""
     if isinstance(item, dict) and item.get("_placeholder") is True:
         number = item.get("num")
         if type(number) is not int or not 0 <= number < len(buffers):
