@@ -20,6 +20,8 @@ decoder.on("decoded", (packet) => {
   seen += packet.data.length;
 });
 
+const body = Buffer.from(job.payload ?? "");
+
 const operations = {
   encode: () => {
     seen += encoder.encode({ type: 2, nsp: "/", data: job.data }).length;
@@ -40,6 +42,9 @@ const operations = {
   },
   decodePayload: () => {
     seen += decodePayload(job.payload, "nodebuffer").length;
+  },
+  decodePayloadFromBuffer: () => {
+    seen += decodePayload(body.toString("utf8"), "nodebuffer").length;
   },
 };
 
