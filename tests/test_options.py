@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 
@@ -64,3 +65,11 @@ def test_what_is_counted_is_an_int_and_what_is_waited_for_may_be_a_fraction() ->
     with pytest.raises(ValueError, match=r"Limits\.max_payload counts"):
         Limits(max_payload=1e6)  # type: ignore[arg-type]
     assert Limits(head_timeout=1).head_timeout == 1
+
+
+def test_a_limit_that_counts_is_at_most_what_memory_can_have() -> None:
+    assert Limits(max_payload=sys.maxsize).max_payload == sys.maxsize
+    with pytest.raises(ValueError, match=r"Limits\.max_payload must be at most"):
+        Limits(max_payload=sys.maxsize + 1)
+    with pytest.raises(ValueError, match=r"Limits\.max_attachments counts, so it must be an int"):
+        Limits(max_attachments=1.5)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
@@ -74,6 +75,8 @@ class Limits:
                 raise ValueError(f"Limits.{each.name} must be a positive number, not {value!r}")
             if each.type == "int" and not isinstance(value, int):
                 raise ValueError(f"Limits.{each.name} counts, so it must be an int, not {value!r}")
+            if each.type == "int" and value > sys.maxsize:
+                raise ValueError(f"Limits.{each.name} must be at most {sys.maxsize}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
