@@ -91,11 +91,11 @@ cdef class Bounds:
 
     def __init__(self, limits):
         self.limits = limits
-        self.attachments = bounded(limits.max_attachments)
-        self.json_depth = bounded(limits.max_json_depth)
-        self.event_name = bounded(limits.max_event_name)
-        self.namespace = bounded(limits.max_namespace_length)
-        self.payload = bounded(limits.max_payload)
+        self.attachments = limits.max_attachments
+        self.json_depth = limits.max_json_depth
+        self.event_name = limits.max_event_name
+        self.namespace = limits.max_namespace_length
+        self.payload = limits.max_payload
 
 
 # Those of the limits seen last. Limits are frozen, and most processes have one of them.
@@ -108,13 +108,6 @@ cdef Bounds bounds_of(limits):
     if bounds is None or bounds.limits is not limits:
         bounds = last_bounds = Bounds(limits)
     return bounds
-
-
-cdef Py_ssize_t bounded(number) except -1:
-    try:
-        return number
-    except OverflowError:
-        return PY_SSIZE_T_MAX
 
 
 # Decoding
