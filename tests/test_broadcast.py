@@ -122,11 +122,12 @@ class Counted:
 def test_an_event_is_encoded_and_framed_once_whoever_many_receive_it() -> None:
     hall = Hall()
     written: list[bytes] = []
-    for connection in hall.server.protocol.connections:
-        assert not connection.has_output
+    connections = [each for each in hall.server.protocol.connections if isinstance(each, siocore.Connection)]
+    assert len(connections) == 5
+    assert not any(connection.has_output for connection in connections)
     Counted.encoded.clear()
     hall.app.emit("news", Counted(1), b"binary")
-    for connection in hall.server.protocol.connections:
+    for connection in connections:
         written += connection._output
     assert len(Counted.encoded) == 1
     assert len(written) == 5

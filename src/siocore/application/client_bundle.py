@@ -7,7 +7,7 @@ import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from siocore.endpoint.connection import Connection
+from siocore.endpoint.interfaces import ServerConnection
 from siocore.endpoint.resources import Resource
 from siocore.options import ServerOptions
 
@@ -25,7 +25,7 @@ class BundleFile:
         self._file = file
         self._resource: Resource | None = None
 
-    def answer(self, connection: Connection) -> None:
+    def answer(self, connection: ServerConnection) -> None:
         if self._resource is None:
             is_map = self._file.name.endswith(".map")
             content_type = "application/json; charset=utf-8" if is_map else "application/javascript; charset=utf-8"

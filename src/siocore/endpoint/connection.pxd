@@ -1,7 +1,6 @@
 cimport cython
 
-from siocore.endpoint.interfaces cimport ConnectionOwner
-from siocore.engineio.interfaces cimport Carrier
+from siocore.endpoint.interfaces cimport ConnectionOwner, ServerConnection
 from siocore.engineio.session cimport Session
 from siocore.http.connection cimport HttpConnection
 from siocore.http.events cimport BodyReceived, RequestReceived
@@ -14,7 +13,7 @@ cdef object _HEAD_WAIT, _HEAD, _BODY, _ANSWERING
 cdef tuple _PLAIN
 
 
-cdef class Connection(Carrier):
+cdef class Connection(ServerConnection):
     cdef Session _answered_poll
     cdef object _body_reader
     cdef Session _get_session
@@ -42,6 +41,9 @@ cdef class Connection(Carrier):
     cpdef expect_body(self, object reader)
     cpdef expect_poll(self, Session session)
     cpdef expect_post(self, Session session)
+    cpdef bint accept_websocket(self, Session session) except -1
+    cpdef receive_trailing(self)
+    cpdef reject_upgrade(self, str message)
     cdef _body_received(self, bytes body)
     cpdef bint write(self, bytes frames) except -1
     cpdef close_websocket(self, int code, str reason=*)

@@ -5,10 +5,8 @@ The driver passes in what it read and sends what comes out; see EngineServerProt
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from siocore.endpoint.interfaces import ConnectionOwner
-from siocore.engineio.interfaces import Carrier, Headers
+from siocore.endpoint.interfaces import BodyReader, ConnectionOwner, ServerConnection
+from siocore.engineio.interfaces import Headers
 from siocore.engineio.session import Session
 from siocore.errors import RemoteProtocolError
 from siocore.http.connection import HttpConnection
@@ -18,15 +16,9 @@ from siocore.http.websocket import WebSocketConnection
 from siocore.request import Request
 from siocore.timers import Timer
 
-__all__ = ["BodyReader", "Connection"]
+__all__ = ["Connection"]
 
 _PLAIN: Headers = ((b"content-type", b"text/html"),)
-
-
-class BodyReader(Protocol):
-    """Whoever wants the body of the request under way."""
-
-    def __call__(self, connection: Connection, body: bytes) -> None: ...
 
 
 # What a connection's timer is for.
@@ -43,7 +35,7 @@ _BODY = HttpState.BODY
 _ANSWERING = HttpState.ANSWERING
 
 
-class Connection(Carrier):
+class Connection(ServerConnection):
     """A connection's state. Made by ``connection_made``; the driver calls the public methods below.
 
     ``closing``: when all output is sent, shut down the sending side, and keep reading until EOF or ``closed``.

@@ -2,7 +2,7 @@ cimport cython
 
 from siocore.driven cimport DrivenConnection
 from siocore.endpoint.connection cimport Connection
-from siocore.endpoint.interfaces cimport ConnectionOwner
+from siocore.endpoint.interfaces cimport ConnectionOwner, ServerConnection
 from siocore.engineio.gate cimport check_origin, check_request
 from siocore.engineio.interfaces cimport Carrier
 from siocore.engineio.session cimport Session
@@ -31,4 +31,4 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cpdef session_has_packets(self, Link session)
     cpdef session_forgotten(self, Link session)
     cpdef tuple response_headers(self, Request request, tuple headers)
-    cdef _engine_request(self, Connection connection, Request request, bint upgrade)
+    cdef _engine_request(self, ServerConnection connection, Request request, bint upgrade)

@@ -20,7 +20,7 @@ import json
 from siocore.codec.message import ControlPacket
 from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
-from siocore.endpoint.interfaces import ConnectionOwner
+from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection
 from siocore.endpoint.resources import Answerable, Resource
 from siocore.engineio.gate import Refusal, check_origin, check_request
 from siocore.engineio.interfaces import Headers
@@ -51,7 +51,7 @@ class EngineServerProtocol(ConnectionOwner):
     def __init__(self, options: ServerOptions | None = None) -> None:
         super().__init__(ServerOptions(path="/engine.io/") if options is None else options)
         self.sessions: dict[str, Session] = {}
-        self.connections: set[Connection] = set()
+        self.connections: set[ServerConnection] = set()
         #: What is answered from memory, by path.
         self.resources: dict[str, Answerable] = {}
         self._handshake_ends = {each: self._handshake_end(each) for each in ("polling", "websocket")}
@@ -100,10 +100,10 @@ class EngineServerProtocol(ConnectionOwner):
 
     # For connections ------------------------------------------------------------------------------------------
 
-    def connection_ended(self, connection: Connection) -> None:
+    def connection_ended(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
 
-    def request_received(self, connection: Connection, request: Request, upgrade: bool) -> None:
+    def request_received(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
         if self.stopping and not self._is_last_poll(request):
             connection.respond(503, _PLAIN, b"The server is shutting down", True)
@@ -163,7 +163,7 @@ class EngineServerProtocol(ConnectionOwner):
 
     # Requests -------------------------------------------------------------------------------------------------
 
-    def _engine_request(self, connection: Connection, request: Request, upgrade: bool) -> None:
+    def _engine_request(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         if request.method == "OPTIONS":
             self._preflight(connection, request)
             return
@@ -182,7 +182,7 @@ class EngineServerProtocol(ConnectionOwner):
         else:
             connection.respond(405, (_METHODS, *_PLAIN), b"Method Not Allowed")
 
-    def _handshake(self, connection: Connection, body: bytes) -> None:
+    def _handshake(self, connection: ServerConnection, body: bytes) -> None:
         session = self._open_session(connection.request)
         connection.respond(
             200,
@@ -192,7 +192,7 @@ class EngineServerProtocol(ConnectionOwner):
         session.request.compact()
         self.session_opened(session)
 
-    def _websocket_request(self, connection: Connection, request: Request, session: Session | None) -> None:
+    def _websocket_request(self, connection: ServerConnection, request: Request, session: Session | None) -> None:
         if session is not None:
             if not session.can_upgrade:
                 connection.reject_upgrade("Bad request")
@@ -231,7 +231,7 @@ class EngineServerProtocol(ConnectionOwner):
         }
         return json.dumps(handshake, separators=(",", ":")).encode()[1:]
 
-    def _refuse(self, connection: Connection, request: Request, refusal: Refusal, *, upgrade: bool) -> None:
+    def _refuse(self, connection: ServerConnection, request: Request, refusal: Refusal, *, upgrade: bool) -> None:
         if upgrade:
             connection.reject_upgrade(refusal.message)
         else:
@@ -239,7 +239,7 @@ class EngineServerProtocol(ConnectionOwner):
             connection.expect_body(lambda connection, _: connection.respond(refusal.status, _JSON, body.encode()))
         self.push_event(ConnectionErrored(request, refusal.code, refusal.message, refusal.context))
 
-    def _preflight(self, connection: Connection, request: Request) -> None:
+    def _preflight(self, connection: ServerConnection, request: Request) -> None:
         headers: Headers = (_METHODS,)
         if self.options.cors_origins is not None and check_origin(request, self.options):
             headers += (
@@ -249,7 +249,7 @@ class EngineServerProtocol(ConnectionOwner):
             )
         connection.expect_body(lambda connection, _: connection.respond(204, headers))
 
-    def _answer_resource(self, connection: Connection, body: bytes) -> None:
+    def _answer_resource(self, connection: ServerConnection, body: bytes) -> None:
         resource = self.resources.get(connection.request.path)
         if resource is None:
             connection.respond(404, _PLAIN, self.not_found(connection.request).encode())

@@ -1,5 +1,15 @@
 from siocore.engineio.interfaces cimport Carrier, SessionOwner
+from siocore.engineio.session cimport Session
 from siocore.request cimport Request
+
+
+cdef class ServerConnection(Carrier):
+    cpdef expect_body(self, object reader)
+    cpdef expect_poll(self, Session session)
+    cpdef expect_post(self, Session session)
+    cpdef bint accept_websocket(self, Session session) except -1
+    cpdef receive_trailing(self)
+    cpdef reject_upgrade(self, str message)
 
 
 cdef class ConnectionOwner(SessionOwner):

@@ -1,17 +1,65 @@
-"""What a connection needs from its endpoint."""
+"""What connections and their endpoint need of each other: base classes of both."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from siocore.engineio.interfaces import Headers, SessionOwner
+from siocore.engineio.interfaces import Carrier, Headers, SessionOwner
 from siocore.options import ServerOptions
 from siocore.request import Request
 
 if TYPE_CHECKING:
-    from siocore.endpoint.connection import Connection
+    from siocore.engineio.session import Session
 
-__all__ = ["ConnectionOwner"]
+__all__ = ["BodyReader", "ConnectionOwner", "ServerConnection"]
+
+
+class BodyReader(Protocol):
+    """Whoever wants the body of the request under way."""
+
+    def __call__(self, connection: ServerConnection, body: bytes) -> None: ...
+
+
+class ServerConnection(Carrier):
+    """A connection, as the endpoint sees it, whoever parses its HTTP.
+
+    Once ``request_received`` was called for a request, the endpoint answers it, or says what is to become of its body,
+    or accepts or rejects the upgrade that it asks for.
+    """
+
+    __slots__ = ()
+
+    def expect_body(self, reader: BodyReader) -> None:
+        """The body of the request under way is wanted."""
+        raise NotImplementedError
+
+    def expect_poll(self, session: Session) -> None:
+        """The request under way is a GET of this session. It waits here from the end of its (empty) body on."""
+        raise NotImplementedError
+
+    def expect_post(self, session: Session) -> None:
+        """The request under way is a POST of this session, which wants its body."""
+        raise NotImplementedError
+
+    def accept_websocket(self, session: Session) -> bool:
+        """Answer 101 to the request under way. False if its handshake is wrong (and was answered 400)."""
+        raise NotImplementedError
+
+    def receive_trailing(self) -> None:
+        """Read what came behind the request for the upgrade, now that the session knows its WebSocket."""
+        raise NotImplementedError
+
+    def reject_upgrade(self, message: str) -> None:
+        """Answer a request for an upgrade with a plain 400, before any 101."""
+        raise NotImplementedError
+
+    def close_if_idle(self) -> None:
+        """The server stops: an idle connection ends now, a busy one after its answer."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Drop everything."""
+        raise NotImplementedError
 
 
 class ConnectionOwner(SessionOwner):
@@ -26,11 +74,11 @@ class ConnectionOwner(SessionOwner):
         #: Answers are the last of their connections.
         self.stopping = False
 
-    def connection_ended(self, connection: Connection) -> None:
+    def connection_ended(self, connection: ServerConnection) -> None:
         """Called once, when the connection is gone."""
         raise NotImplementedError
 
-    def request_received(self, connection: Connection, request: Request, upgrade: bool) -> None:
+    def request_received(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
         raise NotImplementedError
 

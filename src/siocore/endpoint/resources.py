@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from siocore.endpoint.connection import Connection
+    from siocore.endpoint.interfaces import ServerConnection
 
 __all__ = ["Answerable", "Resource"]
 
@@ -16,7 +16,7 @@ _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 class Answerable(Protocol):
     """Something that answers requests for one path."""
 
-    def answer(self, connection: Connection) -> None: ...
+    def answer(self, connection: ServerConnection) -> None: ...
 
 
 class Resource:
@@ -33,7 +33,7 @@ class Resource:
             (b"etag", self.etag.encode("ascii")),
         )
 
-    def answer(self, connection: Connection) -> None:
+    def answer(self, connection: ServerConnection) -> None:
         """Answer the request under way on ``connection``."""
         request = connection.request
         if request.method == "OPTIONS":

@@ -27,6 +27,7 @@ cdef class Session(Link):
     cdef Carrier _posting
     cdef public object _state
     cdef public object _transport
+    cdef bint _uncommon
     cdef Timer _upgrade_timer
     cdef bint _waiting_for_answer
     cdef public object data
@@ -46,6 +47,7 @@ cdef class Session(Link):
     cpdef websocket_message(self, Carrier channel, object data)
     cpdef wake_drain_waiters(self)
     cpdef _packet(self, int kind, object data)
+    cpdef bytes _frames_of(self, Outgoing message)
     cpdef _queue(self, Outgoing message)
     cpdef _heartbeat_step(self, object step)
     cpdef _arm_heartbeat(self, double delay, int kind)

@@ -83,6 +83,7 @@ class Session(Link):
         "_posting",
         "_state",
         "_transport",
+        "_uncommon",
         "_upgrade_timer",
         "_waiting_for_answer",
         "data",
@@ -108,6 +109,8 @@ class Session(Link):
         self._posting: Carrier | None = None
         self._waiting_for_answer = False
         self._base64 = bool(request.parameters("b64"))
+        # Whether what leaves by WebSocket has another form than that of most sessions: see _frames_of.
+        self._uncommon = self._base64
         self._heartbeat_timer: Timer | None = None
         self._arm_heartbeat(owner.options.ping_interval, _PING_TIMER)
         self._upgrade_timer: Timer | None = None
@@ -179,7 +182,7 @@ class Session(Link):
             return
         channel = self._channel
         if channel is not None:
-            if not channel.write(message.base64_frames() if self._base64 else message.frames()):
+            if not channel.write(self._frames_of(message) if self._uncommon else message.frames()):
                 self._slow_consumer()
             return
         if self._outbox_size > self._owner.options.limits.max_buffered:
@@ -190,7 +193,7 @@ class Session(Link):
     def send_text(self, text: bytes, attachments: list[bytes]) -> None:
         """Send a text message (UTF-8) and the binary messages that belong to it, to this client alone."""
         channel = self._channel
-        if channel is None or self._base64:
+        if channel is None or self._uncommon:
             self.send_outgoing(TextMessage(text, attachments))
         elif not channel.write(message_frames(text, attachments)):
             self._slow_consumer()
@@ -425,6 +428,10 @@ class Session(Link):
             self._answer_noop()
         self.fail("transport close", "the client closed the session")
 
+    def _frames_of(self, message: Outgoing) -> bytes:
+        """The WebSocket frames of a message, in the form that this session wants."""
+        return message.base64_frames() if self._base64 else message.frames()
+
     def _queue(self, message: Outgoing) -> None:
         self._outbox.append(message)
         self._outbox_size += message.size
@@ -514,7 +521,7 @@ class Session(Link):
             channel.pause()
         if self._outbox:
             # In one piece: the bound held when each was queued.
-            channel.write(b"".join([each.base64_frames() if self._base64 else each.frames() for each in self._outbox]))
+            channel.write(b"".join([self._frames_of(each) for each in self._outbox]))
         self._outbox.clear()
         self._outbox_size = 0
         self.wake_drain_waiters()
