@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from raw_client import SocketApp
-from siocore import BroadcastOperator, Server, Socket
+from siocore import BroadcastOperator, Connection, Server, Socket
 from siocore.testing import TestClient
 
 
@@ -122,7 +122,7 @@ class Counted:
 def test_an_event_is_encoded_and_framed_once_whoever_many_receive_it() -> None:
     hall = Hall()
     written: list[bytes] = []
-    connections = [each for each in hall.server.protocol.connections if isinstance(each, siocore.Connection)]
+    connections = [each for each in hall.server.protocol.connections if isinstance(each, Connection)]
     assert len(connections) == 5
     assert not any(connection.has_output for connection in connections)
     Counted.encoded.clear()
