@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from raw_client import SocketApp
-from siocore import BroadcastOperator, Connection, Server, Socket
+from siocore import BroadcastOperator, Connection, MemoryAdapter, Selection, Server, Socket
+from siocore.codec.message import Outgoing
+from siocore.socketio.acks import BroadcastAck
 from siocore.testing import TestClient
 
 
@@ -182,3 +184,25 @@ def test_a_broadcast_can_be_awaited_and_never_waits() -> None:
         return "done"
 
     assert hall.clients[1].emit_with_ack("go") == "done"
+
+
+def test_what_is_sent_may_be_compressed_unless_it_says_no() -> None:
+    """The choice reaches the adapter's message, and so whatever compresses; operators before it are unchanged."""
+    asked: list[tuple[bool, bool]] = []
+
+    class Noting(MemoryAdapter):
+        def broadcast(
+            self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
+        ) -> None:
+            asked.append((message.compress, selection.compress))
+            super().broadcast(data, message, selection, ack)
+
+    app = SocketApp(adapter=Noting)
+    client = TestClient(app.server)
+    client.connect()
+    plain = app.app.to(client.id)
+    plain.compress(False).emit("news", 1)
+    plain.emit("news", 2)
+    app.app.compress(False).compress(True).emit("news", 3)
+    assert asked == [(False, False), (True, True), (True, True)]
+    assert [client.receive().args for _ in range(3)] == [[1], [2], [3]]

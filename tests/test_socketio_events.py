@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raw_client import RawWebSocket, SocketApp
-from siocore import Limits, LocalProtocolError, Server, Socket
-from siocore.testing import TestClient, TestServer
+from siocore import AckTimeout, Limits, LocalProtocolError, Server, Socket
+from siocore.testing import ReceivedEvent, TestClient, TestServer
 
 TRANSPORTS = ["websocket", "polling", "upgrade"]
 VALUES = [
@@ -273,3 +273,33 @@ def test_emit_after_the_disconnect_does_nothing() -> None:
     socket.disconnect()
     app.server.settle()
     assert app.app.sockets.adapter.rooms() == set()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_the_ways_to_send_to_one_socket_can_be_put_together(transport: str) -> None:
+    app = SocketApp()
+    client = TestClient(app.server, transport)
+    client.connect()
+    (socket,) = app.app.sockets.sockets.values()
+    plain = socket.compress(False)
+    plain.emit("one", b"x")
+    app.server.settle()
+    assert client.receive() == ReceivedEvent("one", [b"x"])
+    app.server.advance(1)
+    socket.volatile.compress(False).send("two")
+    assert client.receive() == ReceivedEvent("message", ["two"])
+    pending = socket.timeout(2).compress(False).emit_with_ack("three", 3)
+    client.ack(client.receive(), "answer")
+    app.server.settle()
+    assert pending.result() == "answer"
+    pending = socket.timeout(2).emit_with_ack("four")
+    app.server.advance(1.9)
+    assert not pending.done
+    app.server.advance(0.1)
+    with pytest.raises(AckTimeout):
+        pending.result()
+    client.engine.cut()
+    app.server.settle()
+    plain.emit("nobody reads this")
+    with pytest.raises(LocalProtocolError):
+        plain.emit("connect")

@@ -96,6 +96,10 @@ class Server(Calls):
         """Everybody who is connected to this process."""
         return self._root.local
 
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Whether what is sent may be compressed."""
+        return self._root.compress(compress)
+
     def timeout(self, seconds: float) -> BroadcastOperator:
         """How long ``emit_with_ack`` waits."""
         return self._root.timeout(seconds)

@@ -3,6 +3,7 @@ from siocore._speedups._frames cimport binary_frame, message_frames, text_frame
 
 cdef class Outgoing:
     cdef public Py_ssize_t size
+    cdef public bint compress
     cdef bytes _frames
     cdef bytes _payload
 

@@ -12,11 +12,13 @@ _SEPARATOR = b"\x1e"
 class Outgoing:
     """Each wire form is made on first use and kept, so that a broadcast encodes and frames once."""
 
-    __slots__ = ("_frames", "_payload", "size")
+    __slots__ = ("_frames", "_payload", "compress", "size")
 
     def __init__(self, size: int) -> None:
         #: Bytes that it counts for in the bound on what waits for one client.
         self.size = size
+        #: Whether it may be compressed, where that was agreed on with the client.
+        self.compress = True
         self._frames: bytes | None = None
         self._payload: bytes | None = None
 

@@ -28,6 +28,8 @@ class Selection(NamedTuple):
     local: bool = False
     #: Not for sockets that could not send at once.
     volatile: bool = False
+    #: Whether the message may be compressed.
+    compress: bool = True
 
 
 EVERYBODY = Selection()

@@ -53,6 +53,10 @@ class BroadcastOperator:
         """Only those who can take it at once."""
         return self._with(self._selection._replace(volatile=True))
 
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Whether what is sent may be compressed. False for what is compressed already, or must not be guessed at."""
+        return self._with(self._selection._replace(compress=compress))
+
     def timeout(self, seconds: float) -> BroadcastOperator:
         """How long ``emit_with_ack`` waits."""
         return BroadcastOperator(self._namespace, self._selection, seconds)
@@ -103,7 +107,9 @@ class BroadcastOperator:
         data = (name, *args)
         text, attachments = encode_packet(_EVENT, self._namespace.name, data, None if ack is None else ack.id)
         self._namespace.check_attachments(attachments)
-        self._namespace.adapter.broadcast(data, TextMessage(text, attachments), self._selection, ack)
+        message = TextMessage(text, attachments)
+        message.compress = self._selection.compress
+        self._namespace.adapter.broadcast(data, message, self._selection, ack)
 
 
 def _names(rooms: tuple[str, ...]) -> frozenset[str]:

@@ -28,9 +28,15 @@ cdef class Socket:
 
     @cython.locals(namespace=Namespace)
     cpdef acknowledge(self, object ack_id, tuple args)
+    cpdef tell(self, object name, tuple args, bint compress)
+    cpdef ask(self, object name, tuple args, object timeout, bint compress)
     cpdef end(self)
     cpdef release(self)
+    cdef _send(self, bytes text, list attachments, bint compress)
 
 
-cdef class VolatileSocket:
+cdef class SocketOperator:
+    cdef bint _compress
     cdef Socket _socket
+    cdef object _timeout
+    cdef bint _volatile

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from siocore._speedups import encode_packet
+from siocore.codec.message import TextMessage
 from siocore.errors import LocalProtocolError
 from siocore.link import Link
 from siocore.packets import SocketPacketType
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from siocore.socketio.client import Client
     from siocore.socketio.namespace import Namespace
 
-__all__ = ["Handshake", "Socket", "SocketState"]
+__all__ = ["Handshake", "Socket", "SocketOperator", "SocketState"]
 
 _EVENT = SocketPacketType.EVENT.value
 _ACK = SocketPacketType.ACK.value
@@ -166,31 +167,24 @@ class Socket:
         soon as the client goes away. Raises LocalProtocolError if the event can't be encoded or too many
         acknowledgements are pending (``Limits.max_pending_acks``).
         """
-        check_event_name(name)
-        acks = self.pending_acks
-        if len(acks) >= self.client.hub.options.limits.max_pending_acks:
-            raise LocalProtocolError(
-                f"{len(acks)} acknowledgements are pending for this socket: await them, or use a timeout"
-            )
-        ack_id = self.namespace.next_ack_id()
-        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), ack_id)
-        self.namespace.check_attachments(attachments)
-        pending = SocketAck(self.client.hub, ack_id, timeout, self)
-        if self.state is SocketState.CONNECTED:
-            acks[ack_id] = pending
-            self.link.send_text(text, attachments)
-        else:
-            pending.disconnected(self)
-        return pending
+        return self.ask(name, args, timeout, True)
 
     def ack(self, ack_id: int, *args: object) -> None:
         """Acknowledge an event. Handlers do this by returning a value."""
         self.acknowledge(ack_id, args)
 
     @property
-    def volatile(self) -> VolatileSocket:
+    def volatile(self) -> SocketOperator:
         """``socket.volatile.emit(...)``: dropped if the client can't take it at once."""
-        return VolatileSocket(self)
+        return SocketOperator(self).volatile
+
+    def compress(self, compress: bool) -> SocketOperator:
+        """``socket.compress(False).emit(...)``: whether what is sent may be compressed."""
+        return SocketOperator(self).compress(compress)
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """``await socket.timeout(5).emit_with_ack(...)``: how long to wait for the answer."""
+        return SocketOperator(self).timeout(seconds)
 
     @property
     def broadcast(self) -> BroadcastOperator:
@@ -266,6 +260,36 @@ class Socket:
             self._acks = {}
         return self._acks
 
+    def tell(self, name: str, args: tuple[object, ...], compress: bool) -> Sent:
+        """:meth:`emit` with everything that it may be told."""
+        if compress:
+            return self.emit(name, *args)
+        check_event_name(name)
+        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), None)
+        self.namespace.check_attachments(attachments)
+        if self.state is _CONNECTED:
+            self._send(text, attachments, compress)
+        return Sent(self.link)
+
+    def ask(self, name: str, args: tuple[object, ...], timeout: float | None, compress: bool) -> PendingAck:
+        """:meth:`emit_with_ack` with everything that it may be told."""
+        check_event_name(name)
+        acks = self.pending_acks
+        if len(acks) >= self.client.hub.options.limits.max_pending_acks:
+            raise LocalProtocolError(
+                f"{len(acks)} acknowledgements are pending for this socket: await them, or use a timeout"
+            )
+        ack_id = self.namespace.next_ack_id()
+        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), ack_id)
+        self.namespace.check_attachments(attachments)
+        pending = SocketAck(self.client.hub, ack_id, timeout, self)
+        if self.state is SocketState.CONNECTED:
+            acks[ack_id] = pending
+            self._send(text, attachments, compress)
+        else:
+            pending.disconnected(self)
+        return pending
+
     def acknowledge(self, ack_id: int, args: tuple[object, ...]) -> None:
         """:meth:`ack` with the values in a tuple."""
         namespace = self.namespace
@@ -291,18 +315,52 @@ class Socket:
         """The ``disconnecting`` handlers have been started."""
         self._snapshot = None
 
-
-class VolatileSocket:
-    """``socket.volatile``."""
-
-    __slots__ = ("_socket",)
-
-    def __init__(self, socket: Socket) -> None:
-        self._socket = socket
-
-    def emit(self, name: str, *args: object) -> None:
-        """Send an event if the client can take it now; otherwise forget it."""
-        if self._socket.link.writable:
-            self._socket.emit(name, *args)
+    def _send(self, text: bytes, attachments: list[bytes], compress: bool) -> None:
+        if compress:
+            self.link.send_text(text, attachments)
         else:
+            message = TextMessage(text, attachments)
+            message.compress = False
+            self.link.send_outgoing(message)
+
+
+class SocketOperator:
+    """``socket.volatile.compress(False).emit(...)``: how to send to one socket. Immutable."""
+
+    __slots__ = ("_compress", "_socket", "_timeout", "_volatile")
+
+    def __init__(
+        self, socket: Socket, volatile: bool = False, compress: bool = True, timeout: float | None = None
+    ) -> None:
+        self._socket = socket
+        self._volatile = volatile
+        self._compress = compress
+        self._timeout = timeout
+
+    @property
+    def volatile(self) -> SocketOperator:
+        """Drop what the client can't take at once."""
+        return SocketOperator(self._socket, True, self._compress, self._timeout)
+
+    def compress(self, compress: bool) -> SocketOperator:
+        """Whether what is sent may be compressed. False for what is compressed already, or must not be guessed at."""
+        return SocketOperator(self._socket, self._volatile, compress, self._timeout)
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """How long ``emit_with_ack`` waits."""
+        return SocketOperator(self._socket, self._volatile, self._compress, seconds)
+
+    def emit(self, name: str, *args: object) -> Sent:
+        """:meth:`Socket.emit`, in this way."""
+        if self._volatile and not self._socket.link.writable:
             check_event_name(name)
+            return Sent(self._socket.link)
+        return self._socket.tell(name, args, self._compress)
+
+    def send(self, *args: object) -> Sent:
+        """Emit the event ``message``."""
+        return self.emit("message", *args)
+
+    def emit_with_ack(self, name: str, *args: object) -> PendingAck:
+        """:meth:`Socket.emit_with_ack`, in this way. Nothing that is to be answered is dropped."""
+        return self._socket.ask(name, args, self._timeout, self._compress)
