@@ -19,7 +19,7 @@ async def authenticate(socket):
 
 @admin.on("count")
 async def count(socket):
-    return len(io.fetch_sockets())
+    return len(await io.fetch_sockets())
 
 
 @admin.on("ask everybody")

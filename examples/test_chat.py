@@ -24,4 +24,4 @@ def test_who_falls_silent_is_gone_after_the_ping_timeout():
         for link in ann.engine.links:
             link.stall()
         server.advance(25 + 20)
-        assert not io.fetch_sockets()
+        assert not io.local_sockets()

@@ -175,7 +175,7 @@ def test_asking_somebody_who_is_gone_fails_at_once() -> None:
     app = SocketApp()
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     client.engine.cut()
     app.server.settle()
     pending = socket.emit_with_ack("question", timeout=5)
@@ -189,7 +189,7 @@ def test_the_answer_may_arrive_before_anybody_awaits_it() -> None:
     app = SocketApp()
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     pending = socket.emit_with_ack("question", timeout=5)
     assert not pending.done
     client.ack(client.receive(), 7)
@@ -229,7 +229,7 @@ def test_ids_of_a_namespace_are_not_used_twice() -> None:
     clients = [TestClient(app.server) for _ in range(3)]
     for client in clients:
         client.connect()
-    ids = [socket.emit_with_ack("q").id for socket in app.app.fetch_sockets() for _ in range(3)]
+    ids = [socket.emit_with_ack("q").id for socket in app.app.local_sockets() for _ in range(3)]
     ids.append(app.app.emit_with_ack("q").id)
     assert len(set(ids)) == len(ids)
 
@@ -238,7 +238,7 @@ def test_a_socket_may_owe_max_pending_acks_and_not_one_more() -> None:
     app = SocketApp(limits=Limits(max_pending_acks=3))
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     pending = [socket.emit_with_ack("q", timeout=10) for _ in range(3)]
     with pytest.raises(LocalProtocolError, match="3 acknowledgements"):
         socket.emit_with_ack("q", timeout=10)
@@ -255,7 +255,7 @@ def test_giving_up_the_wait_gives_up_the_acknowledgement() -> None:
     client = app.client()
     client.emit("go")
     app.server.settle()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     assert len(socket.pending_acks) == 1
     (task,) = app.server._tasks
     task.coroutine.close()
@@ -310,7 +310,7 @@ def test_a_broadcast_that_is_not_complete_in_time_has_the_answers_that_came() ->
     # Its late answer is nobody's, and nothing is kept for it.
     clients[2].ack(clients[2].receive(), "late")
     app.server.settle()
-    assert all(socket.pending_acks == {} for socket in app.app.fetch_sockets())
+    assert all(socket.pending_acks == {} for socket in app.app.local_sockets())
 
 
 def test_a_broadcast_waits_five_seconds_by_default() -> None:

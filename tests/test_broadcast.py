@@ -86,12 +86,28 @@ def test_exactly_those_who_are_selected_get_the_event_once(index: int, transport
     assert hall.receivers() == expected
     # Choosing changes nothing about the rooms.
     for room in ("even", "low"):
-        assert len(hall.app.to(room).fetch_sockets()) == 3
+        assert len(hall.app.to(room).local_sockets()) == 3
 
 
 def test_everybody_selected_is_what_fetch_sockets_tells() -> None:
     hall = Hall()
-    assert {socket.id for socket in hall.app.to("even").fetch_sockets()} == {hall.sockets[n].id for n in (0, 2, 4)}
+    assert {socket.id for socket in hall.app.to("even").local_sockets()} == {hall.sockets[n].id for n in (0, 2, 4)}
+
+
+def test_fetch_sockets_is_awaited_and_in_memory_has_its_answer_at_once() -> None:
+    hall = Hall()
+    found: list[list[Socket]] = []
+
+    @hall.app.on("who")
+    async def who(socket: Socket) -> None:
+        found.append(await hall.app.fetch_sockets())
+        found.append(await hall.app.to("even").except_("low").fetch_sockets())
+        found.append(await socket.to("low").local.fetch_sockets())
+
+    hall.clients[0].emit("who")
+    hall.server.settle()
+    assert hall.server.running == 0
+    assert [{hall.sockets.index(socket) for socket in sockets} for sockets in found] == [{0, 1, 2, 3, 4}, {4}, {1, 2}]
 
 
 def test_operators_never_change() -> None:

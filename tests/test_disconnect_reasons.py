@@ -115,7 +115,7 @@ def test_both_handlers_get_the_documented_reason_once(end: End, reasons: dict[st
     reason = reasons["polling" if transport == "polling" else "websocket"]
     assert reason in DOCUMENTED
     assert told == [("disconnecting", reason), ("disconnect", reason)]
-    assert app.app.fetch_sockets() == []
+    assert app.app.local_sockets() == []
     client.engine.cut()
     app.server.advance(100)
     assert_nothing_left(app.server)

@@ -134,7 +134,7 @@ def test_a_second_connect_while_the_middleware_runs_makes_no_second_socket() -> 
     app.open_gate()
     assert websocket.close_code == 1000
     assert app.events == []
-    assert app.app.fetch_sockets() == []
+    assert app.app.local_sockets() == []
 
 
 def test_several_namespaces_can_be_joined_at_the_same_time() -> None:
@@ -223,7 +223,7 @@ def test_what_a_socket_that_is_not_in_yet_sends_is_dropped() -> None:
     client.connect()
     app.server.settle()
     assert not client.events
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     assert socket.data.user == "ann"
 
 

@@ -84,7 +84,7 @@ def test_leaving_one_namespace_leaves_the_others_alone(app: SocketApp, side: str
     if side == "client":
         client.disconnect("/admin")
     else:
-        (socket,) = app.app.of("/admin").fetch_sockets()
+        (socket,) = app.app.of("/admin").local_sockets()
         socket.disconnect()
     app.server.settle()
     assert reasons == [f"{side} namespace disconnect"]
@@ -119,7 +119,7 @@ def test_the_end_of_the_connection_ends_every_socket_once(app: SocketApp) -> Non
     client.engine.cut()
     app.server.settle()
     assert ended == names
-    assert all(app.app.of(name).fetch_sockets() == [] for name in names)
+    assert all(app.app.of(name).local_sockets() == [] for name in names)
 
 
 def test_closing_the_connection_through_one_socket_disconnects_all_first(app: SocketApp) -> None:
@@ -128,7 +128,7 @@ def test_closing_the_connection_through_one_socket_disconnects_all_first(app: So
     websocket.send("40")
     websocket.send("40/a,")
     websocket.take()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     socket.disconnect(close=True)
     app.server.settle()
     assert websocket.take() == ["41", "41/a,"]

@@ -102,7 +102,7 @@ class Run:
     def emit_from_outside(self) -> None:
         rng = self.rng
         message = next(self.numbers)
-        sockets = self.io.fetch_sockets()
+        sockets = self.io.local_sockets()
         choice = rng.random()
         volatile = choice > 0.8
         if choice < 0.4 and sockets:
@@ -113,7 +113,7 @@ class Run:
             self.io.emit("tell", message, attachment_of(message))
         elif choice < 0.8:
             room = rng.choice(ROOMS)
-            chosen = self.io.to(room).fetch_sockets()
+            chosen = self.io.to(room).local_sockets()
             self.io.to(room).emit("tell", message, attachment_of(message))
         else:
             chosen = sockets
@@ -168,7 +168,7 @@ class Run:
         elif choice < 0.85:
             client.engine.close()
         else:
-            for socket in self.io.to(client.id).fetch_sockets():
+            for socket in self.io.to(client.id).local_sockets():
                 socket.disconnect(close=rng.random() < 0.5)
 
     # The run ---------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class Run:
         gone = {client.id for client in self.clients if client.ids and not client.connected}
         # Whoever was gone by then has been noticed by now.
         self.server.advance(50)
-        in_namespace = {socket.id for socket in self.io.fetch_sockets()}
+        in_namespace = {socket.id for socket in self.io.local_sockets()}
         living = {client.id for client in self.clients if client.connected}
         assert not in_namespace & gone
         assert living <= in_namespace

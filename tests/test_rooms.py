@@ -80,7 +80,7 @@ def test_disconnecting_handlers_still_see_the_rooms_and_disconnect_handlers_do_n
     app.app.on("disconnect")(lambda socket, reason: seen.append(set(socket.rooms)))
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     socket.join("room")
     client.engine.cut()
     app.server.settle()
@@ -92,11 +92,11 @@ def test_after_the_disconnect_nobody_is_in_and_joining_does_nothing() -> None:
     app = SocketApp()
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     socket.join("room")
     client.disconnect("/")
     app.server.settle()
-    assert app.app.to("room").fetch_sockets() == []
+    assert app.app.to("room").local_sockets() == []
     socket.join("room", "other")
     assert socket.rooms == frozenset()
     assert rooms(app) == set()
@@ -109,11 +109,11 @@ def test_a_middleware_may_join_rooms_and_they_count_once_it_has_let_the_socket_i
     @app.app.use
     def join(socket: Socket) -> None:
         socket.join("vip")
-        before.append(len(app.app.to("vip").fetch_sockets()))
+        before.append(len(app.app.to("vip").local_sockets()))
 
     (socket,) = crowd(app, 1)
     assert before == [0]
-    assert app.app.to("vip").fetch_sockets() == [socket]
+    assert app.app.to("vip").local_sockets() == [socket]
 
 
 def test_rooms_of_the_same_name_in_two_namespaces_are_two_rooms() -> None:
@@ -122,23 +122,23 @@ def test_rooms_of_the_same_name_in_two_namespaces_are_two_rooms() -> None:
     client = TestClient(app.server)
     client.connect()
     client.connect("/other")
-    (root,) = app.app.fetch_sockets()
-    (other,) = app.app.of("/other").fetch_sockets()
+    (root,) = app.app.local_sockets()
+    (other,) = app.app.of("/other").local_sockets()
     root.join("room")
-    assert app.app.of("/other").to("room").fetch_sockets() == []
+    assert app.app.of("/other").to("room").local_sockets() == []
     other.join("room")
-    assert app.app.to("room").fetch_sockets() == [root]
+    assert app.app.to("room").local_sockets() == [root]
 
 
 def test_sockets_join_and_leave_in_bulk() -> None:
     app = SocketApp()
     sockets = crowd(app, 4)
     app.app.to(sockets[0].id, sockets[1].id).sockets_join("a", "b")
-    assert set(app.app.to("a").fetch_sockets()) == set(sockets[:2])
+    assert set(app.app.to("a").local_sockets()) == set(sockets[:2])
     app.app.sockets_join("everybody")
-    assert len(app.app.to("everybody").fetch_sockets()) == 4
+    assert len(app.app.to("everybody").local_sockets()) == 4
     app.app.to("a").except_(sockets[0].id).sockets_leave("a")
-    assert app.app.to("a").fetch_sockets() == [sockets[0]]
+    assert app.app.to("a").local_sockets() == [sockets[0]]
     app.app.sockets_leave("everybody", "a", "b")
     assert rooms(app) == set()
 
@@ -150,7 +150,7 @@ def test_sockets_disconnect_in_bulk() -> None:
     sockets[1].join("out")
     app.app.to("out").disconnect_sockets()
     app.server.settle()
-    assert app.app.fetch_sockets() == [sockets[2]]
+    assert app.app.local_sockets() == [sockets[2]]
     # Those who only left the namespace are still connected.
     assert len(app.server.protocol.sessions) == 3
     app.app.disconnect_sockets(close=True)

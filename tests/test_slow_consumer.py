@@ -203,7 +203,7 @@ def test_one_stuck_client_does_not_hold_up_a_broadcast_to_the_others() -> None:
     for client in clients[:2]:
         assert [event.args[0] for event in client.events] == list(range(50))
     assert app.events.count(("disconnect", "slow consumer")) == 1
-    assert len(app.app.fetch_sockets()) == 2
+    assert len(app.app.local_sockets()) == 2
 
 
 def test_volatile_events_are_dropped_while_the_client_is_slow_and_never_reorder() -> None:
@@ -258,7 +258,7 @@ def test_a_socket_tells_how_much_waits_for_its_client() -> None:
     app = SocketApp()
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     assert socket.buffered_bytes == 0
     socket.emit("news", "x" * 1_000)
     assert 1_000 < socket.buffered_bytes < 1_050

@@ -22,7 +22,7 @@ def test_connect_is_answered_with_the_sockets_id(transport: str) -> None:
     app = SocketApp()
     client = TestClient(app.server, transport)
     socket_id = client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     assert socket_id == socket.id
     assert socket.connected
     assert app.events == [("connection",)]
@@ -68,7 +68,7 @@ def test_the_handshake_tells_how_the_client_arrived() -> None:
         app.server, query=[("token", "a%20b"), ("token", "last")], headers=[("X-Trace", "7")], peer=("203.0.113.9", 1)
     )
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     assert socket.handshake.query["token"] == "last"
     assert socket.handshake.headers["X-Trace"] == "7"
     assert socket.handshake.address == "203.0.113.9"
@@ -99,7 +99,7 @@ def test_two_connects_in_one_segment_never_make_two_sockets() -> None:
     websocket.send("40", "40")
     assert websocket.close_code == 1000
     assert app.events == []
-    assert app.app.fetch_sockets() == []
+    assert app.app.local_sockets() == []
 
 
 @pytest.mark.parametrize("packet", ['42["e"]', '430["x"]', "41", '44{"message":"x"}', "450-[]", '451-["e",{}]'])
@@ -151,8 +151,8 @@ def test_socket_data_belongs_to_the_application_and_to_one_socket() -> None:
     client = TestClient(app.server)
     client.connect()
     client.connect("/other")
-    (root,) = app.app.fetch_sockets()
-    (other,) = app.app.of("/other").fetch_sockets()
+    (root,) = app.app.local_sockets()
+    (other,) = app.app.of("/other").local_sockets()
     root.data.user = "ann"
     assert root.data.user == "ann"
     assert not hasattr(other.data, "user")

@@ -51,7 +51,7 @@ def test_the_wire_form_of_events() -> None:
     app = SocketApp()
     websocket = connected(app)
     websocket.take()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     socket.emit("text", 1, {"a": [True]})
     socket.emit("binary", b"\x01", {"f": b"\x02"})
     socket.send("default")
@@ -69,7 +69,7 @@ def test_nothing_comes_between_a_packet_and_its_attachments() -> None:
     app = SocketApp()
     client = TestClient(app.server, "upgrade")
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     for number in range(50):
         socket.emit("file", number, b"a", b"b", b"c")
         app.app.emit("news", number)
@@ -106,7 +106,7 @@ def test_reserved_names_can_be_sent_by_nobody(name: str) -> None:
     app = SocketApp()
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     for send in (socket.emit, socket.volatile.emit, app.app.emit, socket.emit_with_ack, app.app.emit_with_ack):
         with pytest.raises(LocalProtocolError, match="reserved"):
             send(name)
@@ -181,7 +181,7 @@ def test_what_can_not_be_encoded_is_refused_where_it_is_sent_and_nothing_leaves(
     app = SocketApp()
     websocket = connected(app)
     websocket.take()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     for send in (socket.emit, app.app.emit, app.app.to("room").emit, socket.emit_with_ack, app.app.emit_with_ack):
         with pytest.raises(LocalProtocolError):
             send("e", value)
@@ -219,7 +219,7 @@ def test_numbers_that_json_does_not_have_are_sent_as_null(number: float) -> None
 def test_a_name_of_another_type_is_refused(name: Any) -> None:
     app = SocketApp()
     connected(app)
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     for send in (socket.emit, app.app.emit):
         with pytest.raises(LocalProtocolError):
             send(name)
@@ -229,7 +229,7 @@ def test_at_most_max_attachments_leave_and_arrive() -> None:
     app = SocketApp(limits=Limits(max_attachments=3))
     client = TestClient(app.server)
     client.connect()
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     socket.emit("e", b"1", b"2", b"3")
     assert client.receive().args == [b"1", b"2", b"3"]
     for send in (socket.emit, app.app.emit, socket.emit_with_ack, app.app.to("x").emit):
@@ -263,7 +263,7 @@ def test_the_emitted_objects_are_not_changed() -> None:
 def test_emit_after_the_disconnect_does_nothing() -> None:
     app = SocketApp()
     websocket = connected(app)
-    (socket,) = app.app.fetch_sockets()
+    (socket,) = app.app.local_sockets()
     websocket.stream.reset()
     app.server.settle()
     socket.emit("e", 1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["READY", "Drainable", "Ready", "Sent", "Waiter"]
+__all__ = ["READY", "Drainable", "Ready", "Resolved", "Sent", "Waiter"]
+
+
+_T = TypeVar("_T")
 
 
 class Waiter(Protocol):
@@ -29,6 +32,19 @@ class Ready:
 
 
 READY = Ready()
+
+
+class Resolved(Generic[_T]):
+    """An awaitable whose result is there already, where another implementation would have to wait."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, result: _T) -> None:
+        self._result = result
+
+    def __await__(self) -> Generator[Any, None, _T]:
+        return self._result
+        yield
 
 
 class Drainable(Protocol):

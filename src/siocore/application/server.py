@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from siocore.application.calls import Calls
@@ -104,8 +104,13 @@ class Server(Calls):
         """How long ``emit_with_ack`` waits."""
         return self._root.timeout(seconds)
 
-    def fetch_sockets(self) -> list[Socket]:
+    def fetch_sockets(self) -> Awaitable[list[Socket]]:
+        """All sockets: ``await io.fetch_sockets()``."""
         return self._root.fetch_sockets()
+
+    def local_sockets(self) -> list[Socket]:
+        """The sockets that are connected to this process."""
+        return self._root.local_sockets()
 
     def sockets_join(self, *rooms: str) -> None:
         self._root.sockets_join(*rooms)

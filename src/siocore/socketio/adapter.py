@@ -7,10 +7,11 @@ implements the same interface, delivers locally through the methods that it inhe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Set
+from collections.abc import Awaitable, Iterable, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from siocore.codec.message import Outgoing
+from siocore.waiting import Resolved
 
 if TYPE_CHECKING:
     from siocore.socketio.acks import BroadcastAck
@@ -62,6 +63,10 @@ class Adapter(ABC):
     @abstractmethod
     def members(self, selection: Selection) -> list[Socket]:
         """The sockets of this process that are selected, each once."""
+
+    @abstractmethod
+    def fetch_sockets(self, selection: Selection) -> Awaitable[list[Socket]]:
+        """The sockets that are selected, those of other servers included unless the selection is local."""
 
     @abstractmethod
     def broadcast(
@@ -120,6 +125,9 @@ class MemoryAdapter(Adapter):
         if selection.except_:
             selected = selected - self._union(selection.except_)
         return list(selected)
+
+    def fetch_sockets(self, selection: Selection) -> Awaitable[list[Socket]]:
+        return Resolved(self.members(selection))
 
     def broadcast(
         self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None

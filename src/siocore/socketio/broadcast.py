@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from siocore._speedups import encode_packet
@@ -86,8 +87,15 @@ class BroadcastOperator:
             raise
         return pending
 
-    def fetch_sockets(self) -> list[Socket]:
-        """The sockets that are selected."""
+    def fetch_sockets(self) -> Awaitable[list[Socket]]:
+        """The sockets that are selected: ``sockets = await io.to("room").fetch_sockets()``.
+
+        An adapter for a cluster asks the other servers; in memory, the answer is there at once.
+        """
+        return self._namespace.adapter.fetch_sockets(self._selection)
+
+    def local_sockets(self) -> list[Socket]:
+        """Those of them that are connected to this process, without waiting for anybody."""
         return self._namespace.adapter.members(self._selection)
 
     def sockets_join(self, *rooms: str) -> None:

@@ -26,7 +26,7 @@
             for link in ann.engine.links:
                 link.stall()                           # the network: stall, cut, delay, tiny segments, a small window
             server.advance(25 + 20)                    # virtual seconds: this takes no time
-            assert not io.fetch_sockets()
+            assert not io.local_sockets()
 
 An application can be given to one server after another, not to two at once. A fresh :class:`siocore.Server` for each
 test (a fixture, or a function that makes it) keeps tests apart.
