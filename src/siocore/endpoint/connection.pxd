@@ -41,7 +41,7 @@ cdef class Connection(ServerConnection):
     cpdef expect_body(self, object reader)
     cpdef expect_poll(self, Session session)
     cpdef expect_post(self, Session session)
-    cpdef bint accept_websocket(self, Session session) except -1
+    cpdef bint accept_websocket(self, Session session, tuple headers=*) except -1
     cpdef receive_trailing(self)
     cpdef reject_upgrade(self, str message)
     cdef _body_received(self, bytes body)

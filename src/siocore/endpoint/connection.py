@@ -231,17 +231,17 @@ class Connection(ServerConnection):
         self.wants_read = True
         self._settle_websocket(websocket)
 
-    def accept_websocket(self, session: Session) -> bool:
+    def accept_websocket(self, session: Session, headers: Headers = ()) -> bool:
         """Answer 101 to the request under way. False if its handshake is wrong (and was answered 400)."""
         http = self._http
         assert http is not None
         try:
-            headers = check_websocket_request(self.request)
+            required = check_websocket_request(self.request)
         except RemoteProtocolError as error:
             self.reject_upgrade(str(error))
             return False
         # RFC 6455 forbids frames before the 101, but they may share a segment with the request.
-        self._trailing = http.switch_protocols(headers)
+        self._trailing = http.switch_protocols((*required, *headers))
         self._take_http_output()
         self._http = self._request = None
         self._cancel_timer()

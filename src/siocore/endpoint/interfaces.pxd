@@ -7,7 +7,7 @@ cdef class ServerConnection(Carrier):
     cpdef expect_body(self, object reader)
     cpdef expect_poll(self, Session session)
     cpdef expect_post(self, Session session)
-    cpdef bint accept_websocket(self, Session session) except -1
+    cpdef bint accept_websocket(self, Session session, tuple headers=*) except -1
     cpdef receive_trailing(self)
     cpdef reject_upgrade(self, str message)
 

@@ -41,8 +41,11 @@ class ServerConnection(Carrier):
         """The request under way is a POST of this session, which wants its body."""
         raise NotImplementedError
 
-    def accept_websocket(self, session: Session) -> bool:
-        """Answer 101 to the request under way. False if its handshake is wrong (and was answered 400)."""
+    def accept_websocket(self, session: Session, headers: Headers = ()) -> bool:
+        """Answer 101 with ``headers`` to the request under way. False if its handshake is wrong (it was answered 400).
+
+        It may be called long after the request arrived. What the client sends meanwhile is kept, within bounds.
+        """
         raise NotImplementedError
 
     def receive_trailing(self) -> None:
