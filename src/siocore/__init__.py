@@ -4,9 +4,11 @@ A sans-I/O protocol core with Cython fast paths, and thin trio and asyncio bindi
 ``siocore.asyncio``).
 """
 
-from siocore._speedups import IMPLEMENTATION
+from siocore._speedups import IMPLEMENTATION, Packet
 from siocore._version import __version__
 from siocore.application import EngineServer, Server
+from siocore.codec.msgpack_parser import MsgpackParser
+from siocore.codec.parser import Decoder, Parser
 from siocore.endpoint.connection import Connection
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.endpoint.server import ServerProtocol
@@ -36,6 +38,7 @@ __all__ = [
     "Connection",
     "ConnectionRefused",
     "DecodeError",
+    "Decoder",
     "Disconnected",
     "EngineServer",
     "EngineServerProtocol",
@@ -44,7 +47,10 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "MemoryAdapter",
+    "MsgpackParser",
     "Namespace",
+    "Packet",
+    "Parser",
     "ProtocolError",
     "RemoteProtocolError",
     "Request",

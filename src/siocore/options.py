@@ -10,6 +10,10 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from siocore.codec.parser import Parser
 
 __all__ = ["Limits", "ServerOptions"]
 
@@ -105,6 +109,9 @@ class ServerOptions:
     client_dist: str | os.PathLike[str] | None = None
     #: Makes session and socket ids. They are secrets: at least 96 random bits.
     generate_id: Callable[[], str] = field(default=random_id)
+    #: How Socket.IO packets are written: ``None`` as the protocol says, "msgpack", or a :class:`siocore.Parser`.
+    #: Clients must have the same one. Node.js: socket.io-parser.
+    parser: Parser | str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -121,6 +128,9 @@ class ServerOptions:
         if not transports or not set(transports) <= {"polling", "websocket"}:
             raise ValueError(f"transports must be a list of 'polling' and 'websocket', not {self.transports!r}")
         object.__setattr__(self, "transports", transports)
+        parser: object = self.parser
+        if parser not in (None, "msgpack") and not (hasattr(parser, "encode") and hasattr(parser, "decoder")):
+            raise ValueError(f"parser must be None, 'msgpack' or a siocore.Parser, not {parser!r}")
         origins = self.cors_origins
         if origins is not None and origins != "*":
             names = (origins,) if isinstance(origins, str) else tuple(origins)

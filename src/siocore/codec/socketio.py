@@ -9,10 +9,11 @@ comes from JavaScript's number conversion (a space as a digit, ``1e1`` attachmen
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf
 from typing import TYPE_CHECKING
 
 from siocore.codec.json import dumps, parse
+from siocore.codec.rules import MAX_ID, checked_id, checked_namespace, checked_type, fault_of_data, fault_of_event
 from siocore.errors import DecodeError, LocalProtocolError
 
 if TYPE_CHECKING:
@@ -31,12 +32,7 @@ _BINARY_ACK = 6
 # From BINARY_EVENT to EVENT, and from BINARY_ACK to ACK.
 _BINARY_OFFSET = 3
 
-# socket.io-parser refuses them: on the other side they are what the library itself announces.
-_RESERVED_EVENTS = frozenset(
-    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"},
-)
-# JavaScript's Number.MAX_SAFE_INTEGER, which has 16 digits: a peer can't tell larger ids apart.
-_MAX_ID = 2**53 - 1
+# The digits of MAX_ID.
 _MAX_ID_DIGITS = 16
 # Only a key can be followed by a colon outside a string, and inside one the quotes have backslashes before them.
 _PLACEHOLDER_KEY = b'"_placeholder":true'
@@ -90,8 +86,8 @@ def encode_packet(type: int, namespace: str, data: object, id: int | None) -> tu
     BINARY_EVENT or BINARY_ACK. ``data`` that is ``None`` is left out of CONNECT and DISCONNECT.
     Raises :exc:`LocalProtocolError`, and nothing else, for what a peer would not take.
     """
-    kind = _checked_type(type)
-    fault = _fault_to_send(kind, data)
+    kind = checked_type(type)
+    fault = fault_of_data(kind, data, inf)
     if fault is not None:
         raise LocalProtocolError(fault)
     attachments: list[bytes] = []
@@ -106,9 +102,9 @@ def encode_packet(type: int, namespace: str, data: object, id: int | None) -> tu
     else:
         head = f"{kind}"
     if namespace != "/":
-        head = f"{head}{_checked_namespace(namespace)},"
+        head = f"{head}{checked_namespace(namespace)},"
     if id is not None:
-        head = f"{head}{_checked_id(id)}"
+        head = f"{head}{checked_id(id)}"
     elif kind == _ACK:
         raise LocalProtocolError("an acknowledgement needs an id")
     return head.encode() + payload, attachments
@@ -174,7 +170,7 @@ def _decode(text: str, start: int, limits: Limits) -> Packet:
         packet.namespace, index = _read_namespace(text, index, end, limits)
     if index < end and "0" <= text[index] <= "9":
         number, index = _read_number(text, index, end)
-        if number > _MAX_ID:
+        if number > MAX_ID:
             raise DecodeError("illegal id")
         packet.id = number
     elif kind == _ACK:
@@ -187,7 +183,7 @@ def _decode(text: str, start: int, limits: Limits) -> Packet:
         raise DecodeError("illegal payload")
     packet.data = parse(text[index:], limits.max_json_depth)
     if kind == _EVENT:
-        fault = _fault_of_event(packet.data, limits.max_event_name)
+        fault = fault_of_event(packet.data, limits.max_event_name)
         if fault is not None:
             raise DecodeError(fault)
     return packet
@@ -223,60 +219,6 @@ def _read_namespace(text: str, start: int, end: int, limits: Limits) -> tuple[st
     if stop - start > limits.max_namespace_length or text.find("\x1e", start, stop) >= 0:
         raise DecodeError("illegal namespace")
     return text[start:stop], end if comma < 0 else comma + 1
-
-
-def _fault_of_event(data: object, max_name: float) -> str | None:
-    """What is wrong with the array of an event, for a receiver whose longest name is ``max_name``."""
-    if not isinstance(data, (list, tuple)) or not data:
-        return "event without a name"
-    name = data[0]
-    if isinstance(name, str):
-        if len(name) > max_name:
-            return "event name is too long"
-        return "event name is reserved" if name in _RESERVED_EVENTS else None
-    # NaN and the infinities would be sent as null.
-    if isinstance(name, float):
-        legal = isfinite(name)
-    else:
-        legal = isinstance(name, int) and not isinstance(name, bool)
-    return None if legal else "event name is not text or a number"
-
-
-def _fault_to_send(kind: int, data: object) -> str | None:
-    if kind == _EVENT:
-        return _fault_of_event(data, inf)
-    if kind == _ACK:
-        legal = isinstance(data, (list, tuple))
-    elif kind == _CONNECT:
-        legal = data is None or isinstance(data, dict)
-    elif kind == _DISCONNECT:
-        legal = data is None
-    else:
-        legal = isinstance(data, (str, dict))
-    return None if legal else "data of this type does not go with this type of packet"
-
-
-def _checked_type(number: object) -> int:
-    if not isinstance(number, int) or not _CONNECT <= number <= _CONNECT_ERROR:
-        raise LocalProtocolError("unknown packet type")
-    return int(number)
-
-
-def _checked_namespace(namespace: object) -> str:
-    if not isinstance(namespace, str) or namespace[:1] != "/" or "," in namespace or "\x1e" in namespace:
-        raise LocalProtocolError("a namespace is text that starts with '/', without ',' and U+001E")
-    try:
-        namespace.encode()
-    except UnicodeEncodeError:
-        raise LocalProtocolError("a namespace has no lone surrogates") from None
-    # Without what a subclass makes of it.
-    return str.__str__(namespace)
-
-
-def _checked_id(number: object) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _MAX_ID:
-        raise LocalProtocolError("an acknowledgement id is an integer from 0 to 2**53 - 1")
-    return int(number)
 
 
 def _fill(data: object, buffers: list[bytes]) -> None:

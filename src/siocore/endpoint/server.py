@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from siocore.codec.msgpack_parser import MsgpackParser
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
 from siocore.options import ServerOptions
@@ -24,7 +26,10 @@ class ServerProtocol(EngineServerProtocol):
     __slots__ = ("_make_adapter", "namespaces")
 
     def __init__(self, options: ServerOptions | None = None, *, adapter: Callable[[], Adapter] | None = None) -> None:
-        super().__init__(ServerOptions() if options is None else options)
+        options = ServerOptions() if options is None else options
+        if options.parser == "msgpack":
+            options = replace(options, parser=MsgpackParser())
+        super().__init__(options)
         self._make_adapter = adapter
         self.namespaces: dict[str, Namespace] = {}
         self.of("/")

@@ -1,5 +1,3 @@
-from siocore._speedups._socketio cimport encode_packet
-
 cdef int _EVENT
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from siocore._speedups import encode_packet
-from siocore.codec.message import TextMessage
 from siocore.errors import LocalProtocolError
 from siocore.packets import SocketPacketType
 from siocore.socketio.acks import BroadcastAck
@@ -113,9 +111,7 @@ class BroadcastOperator:
     def _broadcast(self, name: str, args: tuple[object, ...], ack: BroadcastAck | None) -> None:
         self._namespace.check_event(name)
         data = (name, *args)
-        text, attachments = encode_packet(_EVENT, self._namespace.name, data, None if ack is None else ack.id)
-        self._namespace.check_attachments(attachments)
-        message = TextMessage(text, attachments)
+        message = self._namespace.encode(_EVENT, data, None if ack is None else ack.id)
         message.compress = self._selection.compress
         self._namespace.adapter.broadcast(data, message, self._selection, ack)
 

@@ -19,6 +19,7 @@ cdef class Client:
     cdef Timer _connect_timer
     cdef object _limits
     cdef dict _namespaces
+    cdef object _reader
     cdef CReconstructor _reconstructor
     cdef list _sockets
     cdef public DrivenEndpoint hub

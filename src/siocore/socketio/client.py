@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from siocore._speedups import Packet, Reconstructor, decode_socket_packet, encode_packet
+from siocore.codec.message import Outgoing, TextMessage
+from siocore.codec.parser import PacketReader, Parser, write_packet
 from siocore.driven import DrivenEndpoint
 from siocore.errors import DecodeError
 from siocore.events import ConnectRequested, EventReceived, SocketDisconnected
@@ -44,6 +46,7 @@ class Client:
         "_connect_timer",
         "_limits",
         "_namespaces",
+        "_reader",
         "_reconstructor",
         "_sockets",
         "hub",
@@ -55,6 +58,9 @@ class Client:
         self.hub = hub
         self._namespaces = namespaces
         self._limits = hub.options.limits
+        parser = cast("Parser | None", hub.options.parser)
+        # None for packets as the protocol has them.
+        self._reader: PacketReader | None = None if parser is None else PacketReader(parser, self._limits)
         # One nearly always, and few in any case: a list is smaller than a dict, and as fast.
         self._sockets: list[Socket] = []
         self._reconstructor: Reconstructor | None = None
@@ -65,6 +71,9 @@ class Client:
 
     def receive_text(self, text: str, start: int) -> None:
         """A text message; the packet begins at index ``start``."""
+        if self._reader is not None:
+            self._receive_parsed(text[start:])
+            return
         if self._reconstructor is not None:
             self._undecodable("text where an attachment was due")
             return
@@ -85,9 +94,12 @@ class Client:
 
     def receive_binary(self, data: bytes) -> None:
         """A binary message: the next attachment of the packet under way."""
+        if self._reader is not None:
+            self._receive_parsed(data)
+            return
         reconstructor = self._reconstructor
         if reconstructor is None:
-            self._undecodable("binary data without a packet that announced it")
+            self._undecodable("binary data without a packet that announced it (was the client given another parser?)")
             return
         try:
             complete = reconstructor.add(data)
@@ -98,9 +110,29 @@ class Client:
             self._drop_reconstruction()
             self._dispatch(reconstructor.packet)
 
+    def _receive_parsed(self, message: str | bytes) -> None:
+        """A message for the parser that the application chose."""
+        reader = self._reader
+        assert reader is not None
+        try:
+            packet = reader.receive(message)
+        except DecodeError as error:
+            self._undecodable(str(error))
+            return
+        if packet is not None:
+            self._drop_reconstruction()
+            self._dispatch(packet)
+        elif not any(socket.connected for socket in self._sockets):
+            # Nothing is kept for whoever has not been let in.
+            self._violation("a packet of several messages from a client that is in no namespace")
+        else:
+            self.hub.settle_later(self)
+
     def settle(self) -> None:
         """All that was read has been looked at: attachments that are still to come have a deadline."""
-        if self._reconstructor is not None and self._attachment_timer is None:
+        if self._attachment_timer is not None:
+            return
+        if self._reconstructor is not None or (self._reader is not None and self._reader.incomplete):
             self._attachment_timer = self.hub.timers.arm(
                 self.hub.now + self.hub.options.limits.attachment_timeout, self, _ATTACHMENT_TIMER
             )
@@ -137,10 +169,10 @@ class Client:
         if socket.state is not SocketState.CONNECTING:
             return
         # Before anything changes: the application's data may not be encodable.
-        text, attachments = encode_packet(_CONNECT_ERROR, socket.namespace.name, _error(message, data), None)
+        packet = self._encode(_CONNECT_ERROR, socket.namespace.name, _error(message, data))
         socket.state = SocketState.DISCONNECTED
         self._sockets.remove(socket)
-        self.link.send_text(text, attachments)
+        self.link.send_outgoing(packet)
 
     def disconnect(self, socket: Socket, *, close: bool) -> None:
         if close:
@@ -214,8 +246,13 @@ class Client:
             self.hub.push_event(SocketDisconnected(socket, reason, detail))
 
     def _send(self, kind: int, namespace: str, data: object) -> None:
+        self.link.send_outgoing(self._encode(kind, namespace, data))
+
+    def _encode(self, kind: int, namespace: str, data: object) -> Outgoing:
+        if self._reader is not None:
+            return write_packet(cast("Parser", self.hub.options.parser), kind, namespace, data, None)
         text, attachments = encode_packet(kind, namespace, data, None)
-        self.link.send_text(text, attachments)
+        return TextMessage(text, attachments)
 
     def _undecodable(self, detail: str) -> None:
         self._drop_reconstruction()
@@ -227,6 +264,8 @@ class Client:
 
     def _drop_reconstruction(self) -> None:
         self._reconstructor = None
+        if self._reader is not None:
+            self._reader.incomplete = False
         if self._attachment_timer is not None:
             self.hub.timers.cancel(self._attachment_timer)
             self._attachment_timer = None

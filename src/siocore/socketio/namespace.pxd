@@ -1,3 +1,4 @@
+from siocore._speedups._socketio cimport encode_packet
 from siocore.driven cimport DrivenEndpoint
 from siocore.socketio.broadcast cimport BroadcastOperator
 
@@ -12,6 +13,8 @@ cdef class Namespace(BroadcastOperator):
     cdef public dict lifecycle
     cdef public tuple middlewares
     cdef public str name
+    cdef public object parser
     cdef public dict sockets
 
     cpdef check_attachments(self, list attachments)
+    cpdef encode(self, int kind, object data, object ack_id)

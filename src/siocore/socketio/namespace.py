@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from siocore._speedups import encode_packet
+from siocore.codec.message import Outgoing, TextMessage
+from siocore.codec.parser import Parser, write_packet
 from siocore.driven import DrivenEndpoint
 from siocore.errors import LocalProtocolError
 from siocore.socketio.adapter import Adapter, MemoryAdapter
@@ -44,6 +47,7 @@ class Namespace(BroadcastOperator):
         "lifecycle",
         "middlewares",
         "name",
+        "parser",
         "sockets",
     )
 
@@ -61,6 +65,8 @@ class Namespace(BroadcastOperator):
         self.middlewares: tuple[Handler, ...] = ()
         self._ack_ids = 0
         self._max_attachments = hub.options.limits.max_attachments
+        #: How packets are written, if not as the protocol says.
+        self.parser = cast("Parser | None", hub.options.parser)
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name!r}, {len(self.sockets)} sockets>"
@@ -113,6 +119,19 @@ class Namespace(BroadcastOperator):
             raise LocalProtocolError(
                 f"{len(attachments)} binary attachments in one packet: clients refuse more than {limit} and disconnect"
             )
+
+    def encode(self, kind: int, data: object, ack_id: int | None) -> Outgoing:
+        """A packet of this namespace, ready to be sent. Raises LocalProtocolError if it can't be."""
+        message: Outgoing
+        if self.parser is not None:
+            message = write_packet(self.parser, kind, self.name, data, ack_id)
+            if isinstance(message, TextMessage):
+                self.check_attachments(message.attachments)
+            return message
+        text, attachments = encode_packet(kind, self.name, data, ack_id)
+        if attachments:
+            self.check_attachments(attachments)
+        return TextMessage(text, attachments)
 
     def add(self, socket: Socket) -> None:
         """A socket was let in."""

@@ -32,7 +32,6 @@ cdef class Socket:
     cpdef ask(self, object name, tuple args, object timeout, bint compress)
     cpdef end(self)
     cpdef release(self)
-    cdef _send(self, bytes text, list attachments, bint compress)
 
 
 cdef class SocketOperator:

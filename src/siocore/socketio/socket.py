@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from siocore._speedups import encode_packet
-from siocore.codec.message import TextMessage
 from siocore.errors import LocalProtocolError
 from siocore.link import Link
 from siocore.packets import SocketPacketType
@@ -146,8 +145,10 @@ class Socket:
         A plain call: it queues and returns. ``await`` what it returns to wait while the client is slow. After the
         client has disconnected it does nothing. Raises LocalProtocolError if the event can't be encoded.
         """
-        check_event_name(name)
         namespace = self.namespace
+        if namespace.parser is not None:
+            return self.tell(name, args, True)
+        check_event_name(name)
         text, attachments = encode_packet(_EVENT, namespace.name, (name, *args), None)
         if attachments:
             namespace.check_attachments(attachments)
@@ -262,13 +263,13 @@ class Socket:
 
     def tell(self, name: str, args: tuple[object, ...], compress: bool) -> Sent:
         """:meth:`emit` with everything that it may be told."""
-        if compress:
+        if compress and self.namespace.parser is None:
             return self.emit(name, *args)
         check_event_name(name)
-        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), None)
-        self.namespace.check_attachments(attachments)
+        message = self.namespace.encode(_EVENT, (name, *args), None)
+        message.compress = compress
         if self.state is _CONNECTED:
-            self._send(text, attachments, compress)
+            self.link.send_outgoing(message)
         return Sent(self.link)
 
     def ask(self, name: str, args: tuple[object, ...], timeout: float | None, compress: bool) -> PendingAck:
@@ -280,12 +281,12 @@ class Socket:
                 f"{len(acks)} acknowledgements are pending for this socket: await them, or use a timeout"
             )
         ack_id = self.namespace.next_ack_id()
-        text, attachments = encode_packet(_EVENT, self.namespace.name, (name, *args), ack_id)
-        self.namespace.check_attachments(attachments)
+        message = self.namespace.encode(_EVENT, (name, *args), ack_id)
+        message.compress = compress
         pending = SocketAck(self.client.hub, ack_id, timeout, self)
         if self.state is SocketState.CONNECTED:
             acks[ack_id] = pending
-            self._send(text, attachments, compress)
+            self.link.send_outgoing(message)
         else:
             pending.disconnected(self)
         return pending
@@ -293,6 +294,11 @@ class Socket:
     def acknowledge(self, ack_id: int, args: tuple[object, ...]) -> None:
         """:meth:`ack` with the values in a tuple."""
         namespace = self.namespace
+        if namespace.parser is not None:
+            message = namespace.encode(_ACK, args, ack_id)
+            if self.state is _CONNECTED:
+                self.link.send_outgoing(message)
+            return
         text, attachments = encode_packet(_ACK, namespace.name, args, ack_id)
         if attachments:
             namespace.check_attachments(attachments)
@@ -314,14 +320,6 @@ class Socket:
     def release(self) -> None:
         """The ``disconnecting`` handlers have been started."""
         self._snapshot = None
-
-    def _send(self, text: bytes, attachments: list[bytes], compress: bool) -> None:
-        if compress:
-            self.link.send_text(text, attachments)
-        else:
-            message = TextMessage(text, attachments)
-            message.compress = False
-            self.link.send_outgoing(message)
 
 
 class SocketOperator:
