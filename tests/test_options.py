@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from siocore import Limits, ServerOptions
+from siocore import HttpCompression, Limits, PerMessageDeflate, ServerOptions
 from siocore.options import random_id
 
 
@@ -73,3 +73,35 @@ def test_a_limit_that_counts_is_at_most_what_memory_can_have() -> None:
         Limits(max_payload=sys.maxsize + 1)
     with pytest.raises(ValueError, match=r"Limits\.max_attachments counts, so it must be an int"):
         Limits(max_attachments=1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "least", "most"),
+    [
+        (HttpCompression, "threshold", 0, sys.maxsize),
+        (HttpCompression, "level", 1, 9),
+        (PerMessageDeflate, "threshold", 0, sys.maxsize),
+        (PerMessageDeflate, "level", 1, 9),
+        (PerMessageDeflate, "mem_level", 1, 9),
+        (PerMessageDeflate, "server_max_window_bits", 9, 15),
+        (PerMessageDeflate, "client_max_window_bits", 9, 15),
+    ],
+)
+def test_what_zlib_is_told_is_in_its_range(kind: type, name: str, least: int, most: int) -> None:
+    for value in (least, most):
+        assert getattr(kind(**{name: value}), name) == value
+    for wrong in (least - 1, most + 1, "6", 6.0, None, True):
+        with pytest.raises(ValueError, match=rf"{kind.__name__}\.{name} must be a whole number from {least} to {most}"):
+            kind(**{name: wrong})
+
+
+def test_compression_is_switched_or_told_more() -> None:
+    assert ServerOptions().http_compression == HttpCompression()
+    assert ServerOptions().per_message_deflate is False
+    assert ServerOptions(per_message_deflate=True).per_message_deflate == PerMessageDeflate()
+    told = ServerOptions(http_compression=HttpCompression(level=1), per_message_deflate=PerMessageDeflate(level=2))
+    assert told.http_compression == HttpCompression(level=1)
+    assert told.per_message_deflate == PerMessageDeflate(level=2)
+    for name in ("http_compression", "per_message_deflate"):
+        with pytest.raises(ValueError, match=f"{name} must be a bool or a "):
+            ServerOptions(**{name: {"threshold": 1}})  # type: ignore[arg-type]

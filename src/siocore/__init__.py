@@ -23,7 +23,7 @@ from siocore.errors import (
     RemoteProtocolError,
     SiocoreError,
 )
-from siocore.options import Limits, ServerOptions
+from siocore.options import HttpCompression, Limits, PerMessageDeflate, ServerOptions
 from siocore.request import Headers, Request
 from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
 from siocore.socketio.broadcast import BroadcastOperator
@@ -44,6 +44,7 @@ __all__ = [
     "EngineServerProtocol",
     "Handshake",
     "Headers",
+    "HttpCompression",
     "Limits",
     "LocalProtocolError",
     "MemoryAdapter",
@@ -51,6 +52,7 @@ __all__ = [
     "Namespace",
     "Packet",
     "Parser",
+    "PerMessageDeflate",
     "ProtocolError",
     "RemoteProtocolError",
     "Request",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from siocore.codec.parser import Parser
 
-__all__ = ["Limits", "ServerOptions"]
+__all__ = ["HttpCompression", "Limits", "PerMessageDeflate", "ServerOptions"]
 
 
 def random_id() -> str:
@@ -84,6 +84,51 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCompression:
+    """How answers over HTTP are compressed, for clients whose Accept-Encoding allows it."""
+
+    #: Bytes from which on an answer is compressed. engine.io: 1024.
+    threshold: int = 1024
+    #: Effort, from 1 (fast) to 9 (small). zlib's own default, and so Node.js': 6.
+    level: int = 6
+
+    def __post_init__(self) -> None:
+        _check_whole("HttpCompression", self, threshold=(0, sys.maxsize), level=(1, 9))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerMessageDeflate:
+    """What is offered of WebSocket compression (RFC 7692), and what is done with it."""
+
+    #: Bytes from which on a message is compressed. ws: 1024.
+    threshold: int = 1024
+    #: Effort, from 1 (fast) to 9 (small). zlib's own default, and so Node.js': 6.
+    level: int = 6
+    #: Memory of a compressor, 1 to 9, where 9 is fastest: 2 to the power of (9 + mem_level). zlib's own default: 8.
+    mem_level: int = 8
+    #: Whether what we send is compressed message by message. Broadcasts are then compressed once for all, and no
+    #: compressor is kept for each client. ws: false.
+    server_no_context_takeover: bool = True
+    #: Whether clients are told to do the same, so that no decompressor is kept for each. ws: false.
+    client_no_context_takeover: bool = True
+    #: How far back, as a power of two, what we send may refer; a client may ask for less. zlib can't do 8.
+    server_max_window_bits: int = 15
+    #: The same for clients, as far as they let us choose.
+    client_max_window_bits: int = 15
+
+    def __post_init__(self) -> None:
+        _check_whole(
+            "PerMessageDeflate",
+            self,
+            threshold=(0, sys.maxsize),
+            level=(1, 9),
+            mem_level=(1, 9),
+            server_max_window_bits=(9, 15),
+            client_max_window_bits=(9, 15),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """How a server behaves. Names are those of Node.js' socket.io in Python spelling."""
 
@@ -107,6 +152,10 @@ class ServerOptions:
     serve_client: bool = True
     #: A folder with the browser bundle, instead of the one in the package (environment: SIOCORE_CLIENT_DIST).
     client_dist: str | os.PathLike[str] | None = None
+    #: Compression of long-polling answers and files. engine.io's httpCompression: on.
+    http_compression: HttpCompression | bool = True
+    #: Compression of WebSocket messages: memory and time for bytes. engine.io's perMessageDeflate: off.
+    per_message_deflate: PerMessageDeflate | bool = False
     #: Makes session and socket ids. They are secrets: at least 96 random bits.
     generate_id: Callable[[], str] = field(default=random_id)
     #: How Socket.IO packets are written: ``None`` as the protocol says, "msgpack", or a :class:`siocore.Parser`.
@@ -119,6 +168,12 @@ class ServerOptions:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
                 raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+        for name, kind in (("http_compression", HttpCompression), ("per_message_deflate", PerMessageDeflate)):
+            value = getattr(self, name)
+            if not isinstance(value, (kind, bool)):
+                raise ValueError(f"{name} must be a bool or a {kind.__name__}, not {value!r}")
+            if value is True:
+                object.__setattr__(self, name, kind())
         path = self.path
         if not path.startswith("/") or "?" in path or "#" in path:
             raise ValueError(f"path must start with '/' and have no query, not {path!r}")
@@ -137,3 +192,10 @@ class ServerOptions:
             if "*" in names:
                 raise ValueError("cors_origins is '*' or a list of origins, not a list with '*' in it")
             object.__setattr__(self, "cors_origins", tuple(name.rstrip("/").lower() for name in names))
+
+
+def _check_whole(owner: str, options: object, **ranges: tuple[int, int]) -> None:
+    for name, (least, most) in ranges.items():
+        value = getattr(options, name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"{owner}.{name} must be a whole number from {least} to {most}, not {value!r}")

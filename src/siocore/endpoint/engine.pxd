@@ -26,6 +26,7 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cpdef abort(self, double now)
     cpdef connection_ended(self, Carrier connection)
     cpdef request_received(self, Carrier connection, Request request, bint upgrade)
+    cpdef tuple compressed(self, Request request, tuple headers, bytes body)
     cpdef session_closed(self, Link session, str reason, str detail)
     cpdef session_message(self, Link session, object data, Py_ssize_t start)
     cpdef session_has_packets(self, Link session)

@@ -21,12 +21,13 @@ from siocore.codec.message import ControlPacket
 from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
 from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection
-from siocore.endpoint.resources import Answerable, Resource
+from siocore.endpoint.resources import VARY, Answerable, StaticResource
 from siocore.engineio.gate import Refusal, check_origin, check_request
 from siocore.engineio.interfaces import Headers
 from siocore.engineio.session import Session
 from siocore.events import ConnectionErrored, MessageReceived, SessionClosed, SessionOpened
-from siocore.options import ServerOptions
+from siocore.http.compression import choose_coding, compress
+from siocore.options import HttpCompression, ServerOptions
 from siocore.request import Request
 
 __all__ = ["EngineServerProtocol"]
@@ -96,7 +97,7 @@ class EngineServerProtocol(ConnectionOwner):
 
     def add_resource(self, path: str, body: bytes, content_type: str) -> None:
         """Answer GET and HEAD of ``path`` with ``body``."""
-        self.resources[path] = Resource(body, content_type)
+        self.resources[path] = StaticResource(body, content_type, self.options.http_compression)
 
     # For connections ------------------------------------------------------------------------------------------
 
@@ -129,6 +130,13 @@ class EngineServerProtocol(ConnectionOwner):
         )
 
     # For sessions ---------------------------------------------------------------------------------------------
+
+    def compressed(self, request: Request, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        coding = choose_coding(request)
+        options = self.options.http_compression
+        if coding is None or not isinstance(options, HttpCompression):
+            return (*headers, VARY), body
+        return (*headers, VARY, (b"content-encoding", coding.encode("ascii"))), compress(body, coding, options.level)
 
     def session_opened(self, session: Session) -> None:
         self.push_event(SessionOpened(session))

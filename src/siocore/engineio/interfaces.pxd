@@ -1,5 +1,6 @@
 from siocore.driven cimport DrivenConnection, DrivenEndpoint
 from siocore.link cimport Link
+from siocore.request cimport Request
 
 
 cdef class Carrier(DrivenConnection):
@@ -11,6 +12,10 @@ cdef class Carrier(DrivenConnection):
 
 
 cdef class SessionOwner(DrivenEndpoint):
+    # As floating-point numbers limits can be infinite.
+    cdef public double compression_threshold
+
+    cpdef tuple compressed(self, Request request, tuple headers, bytes body)
     cpdef session_message(self, Link session, object data, Py_ssize_t start)
     cpdef session_has_packets(self, Link session)
     cpdef session_closed(self, Link session, str reason, str detail)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from siocore.driven import DrivenConnection, DrivenEndpoint
+from siocore.options import HttpCompression, ServerOptions
 from siocore.request import Request
 
 if TYPE_CHECKING:
@@ -61,7 +63,17 @@ class Carrier(DrivenConnection):
 class SessionOwner(DrivenEndpoint):
     """The endpoint, as sessions see it."""
 
-    __slots__ = ()
+    __slots__ = ("compression_threshold",)
+
+    def __init__(self, options: ServerOptions) -> None:
+        super().__init__(options)
+        compression = options.http_compression
+        #: Bytes from which on long-polling answers are compressed; infinite if they never are.
+        self.compression_threshold = compression.threshold if isinstance(compression, HttpCompression) else math.inf
+
+    def compressed(self, request: Request, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        """The answer to ``request`` in the coding that it asks for."""
+        raise NotImplementedError
 
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:
         """A message arrived: binary, or text from index ``start`` on (what is before it is the packet type)."""

@@ -336,7 +336,11 @@ class Session(Link):
         else:
             self._outbox = []
         self._outbox_size = 0
-        exchange.respond(200, _TEXT, encode_payload([message.payload() for message in leaving]))
+        headers = _TEXT
+        body = encode_payload([message.payload() for message in leaving])
+        if len(body) >= self._owner.compression_threshold and _may_compress(leaving):
+            headers, body = self._owner.compressed(exchange.request, headers, body)
+        exchange.respond(200, headers, body)
         self.wake_drain_waiters()
         if self._state is SessionState.CLOSING and not self._outbox:
             self._step(SessionInput.LINGER_OVER, "", "", 1000)
@@ -570,3 +574,7 @@ class Session(Link):
         owner.timers.cancel(self._heartbeat_timer)
         slack = delay * _PING_SLACK if kind == _PING_TIMER else 0.0
         self._heartbeat_timer = owner.timers.arm(owner.now + delay, self, kind, slack)
+
+
+def _may_compress(messages: list[Outgoing]) -> bool:
+    return any(message.compress for message in messages)
