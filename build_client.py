@@ -2,13 +2,17 @@
 
 ``client/package-lock.json`` pins the version and the sha512 of the package. Its ``dist`` files and its licence land in
 ``src/siocore/_client/``, which is not in git but is in the sdist and in the wheel: whoever builds from an sdist needs
-no npm. Run directly (``python build_client.py``) it only does this step.
+no npm. Beside each file lies its gzip form, and its Brotli form if the ``brotli`` module is there, so that no server
+compresses them. Run directly (``python build_client.py``) it only does this step.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import gzip
 import hashlib
+import importlib
 import io
 import json
 import shutil
@@ -17,6 +21,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 __all__ = ["BUNDLE", "provide_bundle"]
 
@@ -40,6 +45,7 @@ def provide_bundle() -> bool:
     version, integrity = _pinned()
     stamp = BUNDLE / STAMP
     if stamp.is_file() and stamp.read_text(encoding="ascii").strip() == f"{version} {integrity}":
+        _compress()
         return True
     npm = shutil.which("npm")
     if npm is None:
@@ -57,6 +63,7 @@ def provide_bundle() -> bool:
         archive = archives[0].read_bytes()
     _check(archive, integrity)
     _unpack(archive)
+    _compress()
     stamp.write_text(f"{version} {integrity}\n", encoding="ascii")
     return True
 
@@ -82,6 +89,20 @@ def _unpack(archive: bytes) -> None:
             if stream is None:
                 raise RuntimeError(f"{PACKAGE}: {member} is not a file")
             (BUNDLE / member.rpartition("/")[2]).write_bytes(stream.read())
+
+
+def _compress() -> None:
+    """Make the compressed forms that are missing, without a date in them: two builds give the same files."""
+    brotli: ModuleType | None = None
+    with contextlib.suppress(ImportError):
+        brotli = importlib.import_module("brotli")
+    for name in sorted(f"{name}{suffix}" for name in NAMES for suffix in ("", ".map")):
+        source = BUNDLE / name
+        zipped, brotlied = source.with_name(f"{name}.gz"), source.with_name(f"{name}.br")
+        if not zipped.is_file():
+            zipped.write_bytes(gzip.compress(source.read_bytes(), 9, mtime=0))
+        if brotli is not None and not brotlied.is_file():
+            brotlied.write_bytes(brotli.compress(source.read_bytes()))
 
 
 def _without(reason: str) -> bool:

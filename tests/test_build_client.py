@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import json
 import sys
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,6 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(build_client, "LOCK", tmp_path / "package-lock.json")
     monkeypatch.setattr(build_client, "BUNDLE", tmp_path / "bundle")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    # Whether this machine has it must not matter.
+    monkeypatch.setitem(sys.modules, "brotli", None)
     provide_npm(tmp_path, PACKAGE)
     return tmp_path
 
@@ -69,9 +73,38 @@ def test_the_eight_files_and_the_licence_are_unpacked_and_nothing_else(folder: P
     assert build_client.provide_bundle()
     names = {name.rpartition("/")[2] for name in build_client.MEMBERS}
     assert len(names) == 9
-    assert {path.name for path in (folder / "bundle").iterdir()} == names | {build_client.STAMP}
+    zipped = {f"{name}.gz" for name in names - {"LICENSE"}}
+    assert {path.name for path in (folder / "bundle").iterdir()} == names | zipped | {build_client.STAMP}
     assert (folder / "bundle" / "socket.io.js").read_text() == "content of package/dist/socket.io.js"
     assert not (folder / "evil").exists()
+
+
+def test_each_file_has_its_gzip_form_without_a_date(folder: Path) -> None:
+    assert build_client.provide_bundle()
+    bundle = folder / "bundle"
+    for zipped in bundle.glob("*.gz"):
+        assert gzip.decompress(zipped.read_bytes()) == zipped.with_suffix("").read_bytes()
+        assert zipped.read_bytes()[4:8] == bytes(4)
+
+
+def test_compressed_forms_that_are_missing_are_made_without_fetching(folder: Path) -> None:
+    assert build_client.provide_bundle()
+    zipped = folder / "bundle" / "socket.io.js.gz"
+    before = zipped.read_bytes()
+    zipped.unlink()
+    (folder / "bin" / "npm").unlink()
+    assert build_client.provide_bundle()
+    assert zipped.read_bytes() == before
+
+
+def test_brotli_forms_are_made_where_the_module_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("brotli")
+    monkeypatch.setattr(module, "compress", lambda data: b"brotli " + data, raising=False)
+    monkeypatch.setitem(sys.modules, "brotli", module)
+    assert build_client.provide_bundle()
+    bundle = folder / "bundle"
+    assert len(list(bundle.glob("*.br"))) == 8
+    assert (bundle / "socket.io.js.br").read_bytes() == b"brotli " + (bundle / "socket.io.js").read_bytes()
 
 
 def test_a_bundle_that_is_there_is_not_fetched_again(folder: Path) -> None:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = [
     f"siocore/_client/socket.io{variant}.js{suffix}"
     for variant in ("", ".min", ".esm.min", ".msgpack.min")
-    for suffix in ("", ".map")
+    for suffix in ("", ".map", ".gz", ".map.gz")
 ]
 
 pytestmark = pytest.mark.slow
