@@ -6,12 +6,16 @@ What it expects from the endpoint is in siocore.driven.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from siocore.driven import DrivenEndpoint
 from siocore.waiting import Waiter
 
-__all__ = ["Address", "Application", "Host"]
+if TYPE_CHECKING:
+    from siocore._driver.handlers import Suspended
+    from siocore._driver.turn import Stop
+
+__all__ = ["Address", "Application", "Host", "Pump", "Traffic"]
 
 #: Where a server listens: host and port, or the path of a Unix socket.
 Address: TypeAlias = tuple[str, int] | str
@@ -54,3 +58,40 @@ class Host(Protocol):
 
     def cancel_requests(self) -> Callable[[], int] | None:
         """Tells how often the current task was asked to cancel itself, where that is a property of tasks."""
+
+
+class Traffic(Protocol):
+    """What carries the clients of an endpoint: its sockets, or the requests that somebody else's server hands on."""
+
+    @property
+    def resume_at(self) -> float | None:
+        """When :meth:`read` has something to do in any case."""
+
+    def __len__(self) -> int:
+        """How many connections are open."""
+
+    def fileno(self) -> int:
+        """What ``Host.open`` gets."""
+
+    def signal(self) -> None:
+        """Make ``Host.wait`` return; from any thread."""
+
+    def read(self, now: float) -> bool:
+        """Tell the endpoint what has arrived. Returns whether there was anything."""
+
+    def write(self, now: float) -> None:
+        """Send the output of every connection that is ready."""
+
+    def close_listeners(self) -> None:
+        """Accept no more."""
+
+    def close(self) -> None:
+        """Close everything. The core is not told."""
+
+
+class Pump(Protocol):
+    """The middle of a turn: handlers, output and deadline, until the core has nothing more; then ``None``."""
+
+    def __call__(
+        self, now: float, slice_start: float, cancel_requests: Callable[[], int] | None
+    ) -> Suspended | Stop | None: ...
