@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import siocore
 from raw_client import RawPolling, RawWebSocket, SocketApp, assert_nothing_left
 from siocore import DecodeError, Decoder, Limits, LocalProtocolError, Packet, Parser, Server, ServerOptions, Socket
 from siocore.codec.parser import PacketReader
+from siocore.testing import TestServer
 
 
 class Halves(Parser):
@@ -221,3 +225,19 @@ def test_attachments_have_the_same_limit_as_always() -> None:
 def test_a_parser_is_a_parser(parser: Any) -> None:
     with pytest.raises(ValueError, match="parser must be None"):
         ServerOptions(parser=parser)
+
+
+def test_the_parser_of_the_documentation_works() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "parsers.rst").read_text()
+    block = page.partition("Neither does I/O::\n")[2].partition("\n* ``encode``")[0]
+    names: dict[str, Any] = {"siocore": siocore, "json": json}
+    exec(textwrap.dedent(block), names)
+    server = TestServer(names["io"])
+    names["io"].on("echo")(lambda socket, *args: args)
+    websocket = RawWebSocket(server)
+    websocket.take()
+    websocket.send('4[0,"/",null,null]')
+    websocket.take()
+    assert websocket.send('4[2,"/",["echo",1],5]') == ['4[3, "/", [1], 5]']
+    websocket.send("4[]")
+    assert websocket.close_code is not None

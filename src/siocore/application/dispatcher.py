@@ -9,7 +9,7 @@ from typing import Any
 from siocore._speedups import first_step
 from siocore.application.calls import Calls, is_awaitable, logger, resumed
 from siocore.errors import ConnectionRefused, LocalProtocolError
-from siocore.events import ConnectionErrored, ConnectRequested, Event, EventReceived, SocketDisconnected
+from siocore.events import ConnectionErrored, ConnectRequested, Event, EventReceived, SessionClosed, SocketDisconnected
 from siocore.socketio.namespace import Namespace
 from siocore.socketio.socket import Socket
 
@@ -42,6 +42,8 @@ class Dispatcher:
             return self._disconnected(event)
         if type(event) is ConnectionErrored:
             return self._lifecycle(self._root, "connection_error", (event,))
+        if type(event) is SessionClosed:
+            logger.info("a client was closed (%s): %.500s", event.reason, event.detail)
         return None
 
     # Events ---------------------------------------------------------------------------------------------------

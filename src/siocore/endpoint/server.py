@@ -8,6 +8,7 @@ from dataclasses import replace
 from siocore.codec.msgpack_parser import MsgpackParser
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
+from siocore.events import SessionClosed
 from siocore.options import ServerOptions
 from siocore.request import Request
 from siocore.socketio.adapter import Adapter
@@ -15,6 +16,9 @@ from siocore.socketio.client import Client
 from siocore.socketio.namespace import Namespace
 
 __all__ = ["ServerProtocol"]
+
+#: The reasons of which the detail tells what is wrong with a client.
+_BREACHES = ("forced close", "parse error")
 
 
 class ServerProtocol(EngineServerProtocol):
@@ -64,6 +68,9 @@ class ServerProtocol(EngineServerProtocol):
         client = session.client
         if isinstance(client, Client):
             client.link_closed(reason, detail)
+        if detail and reason in _BREACHES:
+            # It may have joined no namespace, and then nobody else hears of it.
+            self.push_event(SessionClosed(session, reason, detail))
 
     def session_forgotten(self, session: Session) -> None:
         EngineServerProtocol.session_forgotten(self, session)
