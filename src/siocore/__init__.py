@@ -23,7 +23,7 @@ from siocore.errors import (
     RemoteProtocolError,
     SiocoreError,
 )
-from siocore.options import HttpCompression, Limits, PerMessageDeflate, ServerOptions
+from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions
 from siocore.request import Headers, Request
 from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
 from siocore.socketio.broadcast import BroadcastOperator
@@ -54,6 +54,7 @@ __all__ = [
     "Parser",
     "PerMessageDeflate",
     "ProtocolError",
+    "Recovery",
     "RemoteProtocolError",
     "Request",
     "Selection",

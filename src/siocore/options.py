@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from siocore.codec.parser import Parser
 
-__all__ = ["HttpCompression", "Limits", "PerMessageDeflate", "ServerOptions"]
+__all__ = ["HttpCompression", "Limits", "PerMessageDeflate", "Recovery", "ServerOptions"]
 
 
 def random_id() -> str:
@@ -71,6 +71,12 @@ class Limits:
     max_running_handlers: int = 64
     #: Acknowledgements that one socket owes us; one more emit_with_ack raises LocalProtocolError.
     max_pending_acks: int = 10_000
+    #: Events that one namespace keeps for clients that may come back, and their bytes. The oldest go first, and whoever
+    #: missed one of them starts anew. Node.js: none.
+    max_recovery_events: int = 50_000
+    max_recovery_log: int = 16_777_216
+    #: Sockets of one namespace that are gone and may come back. Above it the one that has been away longest can't.
+    max_recovery_sessions: int = 10_000
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -129,6 +135,22 @@ class PerMessageDeflate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Connection state recovery: a client that comes back gets its id, its rooms and the events that it missed."""
+
+    #: Seconds that a client may be away, from the moment at which its disconnection was noticed. socket.io: 120.
+    max_disconnection: float = 120.0
+    #: Whether a client that comes back is let in without middleware, and so without a look at its auth value.
+    #: socket.io: True.
+    skip_middlewares: bool = False
+
+    def __post_init__(self) -> None:
+        value: object = self.max_disconnection
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"max_disconnection must be a positive number of seconds, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """How a server behaves. Names are those of Node.js' socket.io in Python spelling."""
 
@@ -161,6 +183,8 @@ class ServerOptions:
     #: How Socket.IO packets are written: ``None`` as the protocol says, "msgpack", or a :class:`siocore.Parser`.
     #: Clients must have the same one. Node.js: socket.io-parser.
     parser: Parser | str | None = None
+    #: Connection state recovery: ``True`` for the defaults of :class:`Recovery`. socket.io: off.
+    recovery: Recovery | bool | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -186,6 +210,11 @@ class ServerOptions:
         parser: object = self.parser
         if parser not in (None, "msgpack") and not (hasattr(parser, "encode") and hasattr(parser, "decoder")):
             raise ValueError(f"parser must be None, 'msgpack' or a siocore.Parser, not {parser!r}")
+        recovery = self.recovery
+        if isinstance(recovery, bool):
+            object.__setattr__(self, "recovery", Recovery() if recovery else None)
+        elif recovery is not None and not isinstance(recovery, Recovery):
+            raise ValueError(f"recovery must be a siocore.Recovery, True or None, not {recovery!r}")
         origins = self.cors_origins
         if origins is not None and origins != "*":
             names = (origins,) if isinstance(origins, str) else tuple(origins)

@@ -10,6 +10,7 @@ from siocore._speedups import first_step
 from siocore.application.calls import Calls, is_awaitable, logger, resumed
 from siocore.errors import ConnectionRefused, LocalProtocolError
 from siocore.events import ConnectionErrored, ConnectRequested, Event, EventReceived, SessionClosed, SocketDisconnected
+from siocore.options import Recovery
 from siocore.socketio.namespace import Namespace
 from siocore.socketio.socket import Socket
 
@@ -34,7 +35,7 @@ class Dispatcher:
             return self._event(event)
         if type(event) is ConnectRequested:
             socket = event.socket
-            if socket.namespace.middlewares:
+            if socket.namespace.middlewares and not _skips_middlewares(socket):
                 return self._admit(socket)
             # False: the client has gone in the same turn.
             return self._lifecycle(socket.namespace, "connection", (socket,)) if socket.accept() else None
@@ -166,6 +167,12 @@ class Dispatcher:
     def _reported(self, error: Exception, subject: object, name: str) -> _Call | None:
         pending = self._calls.report(error, subject, name)
         return _wait(pending) if pending is not None else None
+
+
+def _skips_middlewares(socket: Socket) -> bool:
+    """Whether it has come back, and was let in before."""
+    recovery = socket.namespace.hub.options.recovery
+    return isinstance(recovery, Recovery) and recovery.skip_middlewares and socket.recovered
 
 
 def _refuse(socket: Socket, refusal: ConnectionRefused) -> None:

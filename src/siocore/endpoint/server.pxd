@@ -9,6 +9,7 @@ cdef class ServerProtocol(EngineServerProtocol):
     cdef object _make_adapter
     cdef public dict namespaces
 
+    cpdef abort(self, double now)
     @cython.locals(client=Client)
     cpdef session_message(self, Link session, object data, Py_ssize_t start)
     @cython.locals(client=Client)

@@ -53,6 +53,13 @@ class ServerProtocol(EngineServerProtocol):
             namespace = self.namespaces[name] = Namespace(name, self, adapter)
         return namespace
 
+    def abort(self, now: float) -> None:
+        """Drop whatever is left, also what was kept for clients that may come back."""
+        EngineServerProtocol.abort(self, now)
+        for namespace in self.namespaces.values():
+            if namespace.recovery is not None:
+                namespace.adapter.stop_recovery()
+
     def session_opened(self, session: Session) -> None:
         session.client = Client(session, self, self.namespaces)
 

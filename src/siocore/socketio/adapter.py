@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Iterable, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from siocore.codec.message import Outgoing
+from siocore.socketio.recovery import Missed, Returning, StoredSession
+from siocore.socketio.recovery_memory import RecoveryMemory
 from siocore.waiting import Resolved
 
 if TYPE_CHECKING:
     from siocore.socketio.acks import BroadcastAck
+    from siocore.socketio.namespace import Namespace
     from siocore.socketio.socket import Socket
 
 __all__ = ["EVERYBODY", "Adapter", "MemoryAdapter", "Selection"]
@@ -83,15 +86,59 @@ class Adapter(ABC):
     @abstractmethod
     def disconnect_sockets(self, selection: Selection, *, close: bool) -> None: ...
 
+    # Connection state recovery: for adapters that offer it ------------------------------------------------------
+
+    def start_recovery(self, namespace: Namespace) -> None:
+        """The server was made with ``recovery``. From now on :meth:`broadcast` gives each event that wants no
+        acknowledgement its offset (:func:`siocore.socketio.recovery.with_offset`), to each socket that has
+        ``socket.recovery``, sets ``socket.recovery.last`` to it, and keeps the event. A volatile one is not kept; its
+        offset is :meth:`position`.
+
+        Raises ValueError if the adapter can't.
+        """
+        raise ValueError(f"{type(self).__name__} keeps no events: connection state recovery needs an adapter that does")
+
+    def position(self) -> str:
+        """The offset of the latest event that a socket which joins now would not get."""
+        raise NotImplementedError
+
+    def persist_session(self, session: StoredSession) -> None:
+        """Keep a socket whose connection has ended, for ``Recovery.max_disconnection`` seconds after its ``since``."""
+        raise NotImplementedError
+
+    def restore_session(self, pid: str, returning: Returning) -> None:
+        """Take a socket out of the store, so that nobody else can have it, and hand it to ``returning.found``.
+
+        ``returning.lost()`` if there is none. Either may be called before this returns, or later.
+        """
+        raise NotImplementedError
+
+    def missed_events(self, session: StoredSession, offset: str | None) -> list[Missed] | None:
+        """The events after ``offset`` that the socket was sent or would have been sent, oldest first.
+
+        None if any of them may be gone. Asked when the session was found, and again when the client is let in; an
+        adapter whose store is elsewhere fetches them with the session and adds what it hears until then.
+        """
+        raise NotImplementedError
+
+    def holds_session(self, sid: str) -> bool:
+        """Whether the socket with this id is gone and may come back: its room is nobody else's meanwhile."""
+        return False
+
+    def stop_recovery(self) -> None:
+        """The server has stopped: let go of what is kept in this process for clients."""
+        raise NotImplementedError
+
 
 class MemoryAdapter(Adapter):
     """The rooms of this process."""
 
-    __slots__ = ("_rooms", "_sockets")
+    __slots__ = ("_memory", "_rooms", "_sockets")
 
     def __init__(self) -> None:
         self._sockets: dict[str, Socket] = {}
         self._rooms: dict[str, set[Socket]] = {}
+        self._memory: RecoveryMemory | None = None
 
     def add(self, socket: Socket) -> None:
         self._sockets[socket.id] = socket
@@ -137,6 +184,9 @@ class MemoryAdapter(Adapter):
             sockets = [socket for socket in sockets if socket.link.writable]
         if ack is not None:
             ack.expect(sockets)
+        elif self._memory is not None:
+            self._memory.deliver(data, message, selection, sockets)
+            return
         for socket in sockets:
             socket.link.send_outgoing(message)
 
@@ -153,6 +203,32 @@ class MemoryAdapter(Adapter):
     def disconnect_sockets(self, selection: Selection, *, close: bool) -> None:
         for socket in self.members(selection):
             socket.disconnect(close=close)
+
+    def start_recovery(self, namespace: Namespace) -> None:
+        self._memory = RecoveryMemory(namespace)
+
+    def position(self) -> str:
+        return self._recovery_memory.position
+
+    def persist_session(self, session: StoredSession) -> None:
+        self._recovery_memory.persist(session)
+
+    def restore_session(self, pid: str, returning: Returning) -> None:
+        self._recovery_memory.restore(returning)
+
+    def missed_events(self, session: StoredSession, offset: str | None) -> list[Missed] | None:
+        return self._recovery_memory.missed(session, offset)
+
+    def holds_session(self, sid: str) -> bool:
+        return self._memory is not None and self._memory.holds(sid)
+
+    def stop_recovery(self) -> None:
+        self._recovery_memory.clear()
+
+    @property
+    def _recovery_memory(self) -> RecoveryMemory:
+        assert self._memory is not None
+        return self._memory
 
     def _union(self, rooms: frozenset[str]) -> set[Socket]:
         if len(rooms) == 1:

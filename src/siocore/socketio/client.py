@@ -21,6 +21,7 @@ from siocore.events import ConnectRequested, EventReceived, SocketDisconnected
 from siocore.link import Link
 from siocore.packets import SocketPacketType
 from siocore.socketio.namespace import Namespace
+from siocore.socketio.recovery import NamespaceRecovery
 from siocore.socketio.socket import Socket, SocketState
 from siocore.timers import Timer
 
@@ -160,9 +161,26 @@ class Client:
     def accept(self, socket: Socket) -> bool:
         if socket.state is not SocketState.CONNECTING:
             return False
+        recovery = socket.namespace.recovery
+        if recovery is not None:
+            return self._accept_recoverably(socket, recovery)
         socket.state = SocketState.CONNECTED
         socket.namespace.add(socket)
         self._send(_CONNECT, socket.namespace.name, {"sid": socket.id})
+        return True
+
+    def _accept_recoverably(self, socket: Socket, recovery: NamespaceRecovery) -> bool:
+        missed = recovery.admit(socket)
+        if missed is None:
+            recovery.refused(socket)
+            self.link.close("forced close", "what the client has missed was dropped while it waited to be let in")
+            return False
+        socket.state = SocketState.CONNECTED
+        socket.namespace.add(socket)
+        assert socket.recovery is not None
+        self._send(_CONNECT, socket.namespace.name, {"sid": socket.id, "pid": socket.recovery.pid})
+        for each in missed:
+            self.link.send_outgoing(each.message)
         return True
 
     def refuse(self, socket: Socket, message: str, data: object) -> None:
@@ -170,6 +188,9 @@ class Client:
             return
         # Before anything changes: the application's data may not be encodable.
         packet = self._encode(_CONNECT_ERROR, socket.namespace.name, _error(message, data))
+        recovery = socket.namespace.recovery
+        if recovery is not None:
+            recovery.refused(socket)
         socket.state = SocketState.DISCONNECTED
         self._sockets.remove(socket)
         self.link.send_outgoing(packet)
@@ -226,7 +247,8 @@ class Client:
             auth = cast("Mapping[str, Any] | None", packet.data)
             socket = Socket(self.hub.options.generate_id(), namespace, self, {} if auth is None else auth)
             self._sockets.append(socket)
-            self.hub.push_event(ConnectRequested(socket))
+            if namespace.recovery is None or not namespace.recovery.restore(socket):
+                self.hub.push_event(ConnectRequested(socket))
 
     def _socket_in(self, name: str) -> Socket | None:
         """The socket in the namespace of this name, let in or not."""
@@ -241,6 +263,9 @@ class Client:
 
     def _end(self, socket: Socket, reason: str, detail: str) -> None:
         was_connected = socket.connected
+        recovery = socket.namespace.recovery
+        if recovery is not None:
+            recovery.ended(socket, reason)
         socket.end()
         if was_connected:
             self.hub.push_event(SocketDisconnected(socket, reason, detail))

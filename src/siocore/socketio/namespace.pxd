@@ -14,6 +14,7 @@ cdef class Namespace(BroadcastOperator):
     cdef public tuple middlewares
     cdef public str name
     cdef public object parser
+    cdef public object recovery
     cdef public dict sockets
 
     cpdef check_attachments(self, list attachments)

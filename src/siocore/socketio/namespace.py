@@ -13,6 +13,7 @@ from siocore.errors import LocalProtocolError
 from siocore.socketio.adapter import Adapter, MemoryAdapter
 from siocore.socketio.broadcast import BroadcastOperator
 from siocore.socketio.names import check_event_name
+from siocore.socketio.recovery import NamespaceRecovery
 
 if TYPE_CHECKING:
     from siocore.socketio.socket import Socket
@@ -48,6 +49,7 @@ class Namespace(BroadcastOperator):
         "middlewares",
         "name",
         "parser",
+        "recovery",
         "sockets",
     )
 
@@ -67,6 +69,10 @@ class Namespace(BroadcastOperator):
         self._max_attachments = hub.options.limits.max_attachments
         #: How packets are written, if not as the protocol says.
         self.parser = cast("Parser | None", hub.options.parser)
+        #: None unless the server was made with ``recovery``.
+        self.recovery: NamespaceRecovery | None = None
+        if hub.options.recovery is not None:
+            self.recovery = NamespaceRecovery(self)
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name!r}, {len(self.sockets)} sockets>"
@@ -102,6 +108,15 @@ class Namespace(BroadcastOperator):
         """
         self.middlewares = (*self.middlewares, middleware)
         return middleware
+
+    @property
+    def recovery_in_use(self) -> bool:
+        """Whether any socket in it could come back."""
+        return self.recovery is not None and self.recovery.in_use
+
+    def is_taken(self, room: str) -> bool:
+        """Whether the room belongs to a socket: one in the namespace, or one that may come back."""
+        return room in self.sockets or (self.recovery is not None and self.adapter.holds_session(room))
 
     def next_ack_id(self) -> int:
         ack_id = self._ack_ids

@@ -24,6 +24,7 @@ cdef class Socket:
     cdef public str id
     cdef public Link link
     cdef public Namespace namespace
+    cdef public object recovery
     cdef public object state
 
     @cython.locals(namespace=Namespace)

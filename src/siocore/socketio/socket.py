@@ -13,6 +13,7 @@ from siocore.link import Link
 from siocore.packets import SocketPacketType
 from siocore.request import Headers
 from siocore.socketio.acks import PendingAck, SocketAck
+from siocore.socketio.adapter import Selection
 from siocore.socketio.broadcast import BroadcastOperator
 from siocore.socketio.names import check_event_name
 from siocore.waiting import Sent
@@ -20,6 +21,7 @@ from siocore.waiting import Sent
 if TYPE_CHECKING:
     from siocore.socketio.client import Client
     from siocore.socketio.namespace import Namespace
+    from siocore.socketio.recovery import SocketRecovery
 
 __all__ = ["Handshake", "Socket", "SocketOperator", "SocketState"]
 
@@ -85,6 +87,7 @@ class Socket:
         "id",
         "link",
         "namespace",
+        "recovery",
         "state",
     )
 
@@ -100,6 +103,8 @@ class Socket:
         self._data: SimpleNamespace | None = None
         self._rooms: set[str] | None = None
         self._snapshot: frozenset[str] | None = None
+        #: None unless its client can come back after the connection has ended.
+        self.recovery: SocketRecovery | None = None
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.namespace.name!r} {self.state.name}>"
@@ -107,6 +112,16 @@ class Socket:
     @property
     def connected(self) -> bool:
         return self.state is SocketState.CONNECTED
+
+    @property
+    def connecting(self) -> bool:
+        """Whether the client waits to be let in."""
+        return self.state is SocketState.CONNECTING
+
+    @property
+    def recovered(self) -> bool:
+        """Whether this is a client that has come back, with the ``id``, the ``rooms`` and the ``data`` that it had."""
+        return self.recovery is not None and self.recovery.recovered
 
     @property
     def data(self) -> SimpleNamespace:
@@ -143,8 +158,11 @@ class Socket:
         """Send an event to this client. ``bytes`` anywhere in the arguments travel as binary attachments.
 
         A plain call: it queues and returns. ``await`` what it returns to wait while the client is slow. After the
-        client has disconnected it does nothing. Raises LocalProtocolError if the event can't be encoded.
+        client has disconnected it does nothing, unless the client may come back (:class:`siocore.Recovery`): then the
+        event waits for it. Raises LocalProtocolError if the event can't be encoded.
         """
+        if self.recovery is not None:
+            return self.emit_recoverably(name, args)
         namespace = self.namespace
         if namespace.parser is not None:
             return self.tell(name, args, True)
@@ -218,10 +236,12 @@ class Socket:
         for room in rooms:
             if not isinstance(room, str):
                 raise LocalProtocolError(f"a room's name is a str, not {type(room).__name__}")
-            if room != self.id and room in self.namespace.sockets:
+            if room != self.id and self.namespace.is_taken(room):
                 raise LocalProtocolError("a socket can't join the room of another socket's id")
         new = [room for room in rooms if room != self.id and room not in joined]
         joined.update(new)
+        if self.recovery is not None and new:
+            self.recovery.rooms_changed(self.namespace.adapter.position(), new, True)
         if self.state is SocketState.CONNECTED:
             self.namespace.adapter.join(self, new)
 
@@ -231,6 +251,8 @@ class Socket:
         if joined is not None:
             left = [room for room in rooms if room in joined]
             joined.difference_update(left)
+            if self.recovery is not None and left:
+                self.recovery.rooms_changed(self.namespace.adapter.position(), left, False)
             if self.state is SocketState.CONNECTED:
                 self.namespace.adapter.leave(self, left)
 
@@ -305,6 +327,27 @@ class Socket:
         if self.state is _CONNECTED:
             self.link.send_text(text, attachments)
 
+    def come_back(self, socket_id: str, rooms: frozenset[str], data: dict[str, Any], own: SocketRecovery) -> None:
+        """The client was here before, and this socket is what it had then."""
+        self.id = socket_id
+        self.recovery = own
+        self._rooms = set(rooms)
+        self._data = SimpleNamespace(**data)
+
+    def emit_recoverably(
+        self, name: str, args: tuple[object, ...], volatile: bool = False, compress: bool = True
+    ) -> Sent:
+        """By way of the adapter, which gives the event its offset and keeps it."""
+        namespace = self.namespace
+        if self.state is not _CONNECTED and not namespace.is_taken(self.id):
+            # Nobody will come back for it; checked all the same.
+            check_event_name(name)
+            namespace.encode(_EVENT, (name, *args), None)
+        else:
+            selection = Selection(frozenset((self.id,)), volatile=volatile, compress=compress)
+            BroadcastOperator(namespace, selection).emit(name, *args)
+        return Sent(self.link)
+
     def end(self) -> None:
         """The socket is over: out of its rooms, acknowledgements failed."""
         self._snapshot = frozenset((self.id, *self.joined)) if self.connected else frozenset()
@@ -353,6 +396,8 @@ class SocketOperator:
         if self._volatile and not self._socket.link.writable:
             check_event_name(name)
             return Sent(self._socket.link)
+        if self._socket.recovery is not None:
+            return self._socket.emit_recoverably(name, args, self._volatile, self._compress)
         return self._socket.tell(name, args, self._compress)
 
     def send(self, *args: object) -> Sent:

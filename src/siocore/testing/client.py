@@ -32,6 +32,9 @@ class TestClient:
 
     The methods that wait (:meth:`connect`, :meth:`receive`, :meth:`emit_with_ack`) let virtual time pass; the others
     only send. ``engine`` is the :class:`EngineClient` below: its ``links``, its ``transport``, ``cut()``.
+
+    With a server that was made with ``recovery``, :meth:`reconnect` comes back as JavaScript's client does. Offsets are
+    taken off the events, so ``args`` are those that the server emitted.
     """
 
     __test__ = False  # not a test case, whatever its name
@@ -46,12 +49,18 @@ class TestClient:
         peer: object = ("192.0.2.1", 50_000),
     ) -> None:
         self.server = server
-        self.engine = EngineClient(server, transport, query=query, headers=headers, peer=peer)
+        self._open_engine = lambda: EngineClient(server, transport, query=query, headers=headers, peer=peer)
+        self.engine = self._open_engine()
         self.engine.on_message = self._message
         #: The socket's id in each namespace that was joined.
         self.ids: dict[str, str] = {}
         #: Why a namespace could not be joined: what came in CONNECT_ERROR.
         self.refusals: dict[str, dict[str, Any]] = {}
+        #: Of each namespace, if the server was made with ``recovery``: the private id and the latest offset.
+        self.pids: dict[str, str] = {}
+        self.offsets: dict[str, str] = {}
+        #: The namespaces whose latest CONNECT brought back what was there before.
+        self.recovered: set[str] = set()
         #: Events that arrived, unless ``on_event`` takes them.
         self.events: deque[ReceivedEvent] = deque()
         self.on_event: Callable[[ReceivedEvent], None] | None = None
@@ -92,7 +101,21 @@ class TestClient:
 
     def join(self, namespace: str = "/", auth: Mapping[str, Any] | None = None) -> None:
         """Send CONNECT, without waiting for the answer."""
+        if namespace in self.pids:
+            again = {"pid": self.pids[namespace]}
+            if namespace in self.offsets:
+                again["offset"] = self.offsets[namespace]
+            auth = {**again, **(auth or {})}
         self.send_packet(_CONNECT, namespace, None, auth)
+
+    def reconnect(self, namespace: str = "/", auth: Mapping[str, Any] | None = None, timeout: float = 60.0) -> bool:
+        """Come back to a namespace on a new session, if the old one has ended. Whether the state was recovered."""
+        if self.engine.state == "closed":
+            self.ids.clear()
+            self.engine = self._open_engine()
+            self.engine.on_message = self._message
+        self.connect(namespace, auth, timeout)
+        return namespace in self.recovered
 
     def disconnect(self, namespace: str | None = None) -> None:
         """Leave one namespace, or end the session."""
@@ -181,6 +204,8 @@ class TestClient:
 
     def _packet(self, kind: int, namespace: str, ack_id: int | None, data: Any) -> None:
         if kind == _EVENT:
+            if ack_id is None and namespace in self.pids:
+                self.offsets[namespace] = data.pop()
             event = ReceivedEvent(data[0], data[1:], namespace, ack_id)
             if self.on_event is not None:
                 self.on_event(event)
@@ -193,6 +218,12 @@ class TestClient:
             self._acks.pop((namespace, ack_id))(*data)
         elif kind == _CONNECT:
             self.ids[namespace] = data["sid"]
+            if "pid" in data:
+                if self.pids.get(namespace) == data["pid"]:
+                    self.recovered.add(namespace)
+                else:
+                    self.recovered.discard(namespace)
+                self.pids[namespace] = data["pid"]
         elif kind == _CONNECT_ERROR:
             self.refusals[namespace] = data
         elif kind == _DISCONNECT:
