@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from siocore.errors import AckTimeout, ConnectionRefused, Disconnected, RemoteProtocolError
@@ -49,7 +50,7 @@ class TestClient:
         peer: object = ("192.0.2.1", 50_000),
     ) -> None:
         self.server = server
-        self._open_engine = lambda: EngineClient(server, transport, query=query, headers=headers, peer=peer)
+        self._open_engine = partial(EngineClient, server, transport, query=query, headers=headers, peer=peer)
         self.engine = self._open_engine()
         self.engine.on_message = self._message
         #: The socket's id in each namespace that was joined.
