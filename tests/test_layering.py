@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"http", "engineio", "socketio"},
     {"endpoint"},
     {"application", "_driver"},
-    {"trio", "asyncio", "cli", "demo", "testing", "__main__"},
+    {"trio", "asyncio", "asgi", "cli", "demo", "testing", "__main__"},
 ]
 SEPARATE = {"http", "engineio", "socketio", "trio", "asyncio", "_driver", "application"}
 CORE = set().union(*LAYERS[:4])
