@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from raw_client import EngineApp, RawHttp, RawPolling, RawWebSocket, SocketApp
+from siocore.advice import ADVICE
 from siocore.testing.wire import WEBSOCKET_HEADERS, masked_frame, request_bytes, websocket_accept
 
 MESSAGES = {
@@ -18,11 +19,15 @@ MESSAGES = {
     4: "Forbidden",
     5: "Unsupported protocol version",
 }
+HINTS = {each.hint for each in ADVICE.values()}
 
 
 def refusal(engine: EngineApp, method: str, query: str, headers: tuple[tuple[str, str], ...] = ()) -> tuple[int, Any]:
+    """The status and the code and message of the body. Its hint is tested with the others."""
     response = engine.server.request(method, f"/engine.io/{query}", headers)
-    return response.status, json.loads(response.body)
+    body = json.loads(response.body)
+    assert body.pop("hint") in HINTS
+    return response.status, body
 
 
 def test_the_open_packet_has_the_five_keys_in_their_order() -> None:
@@ -154,12 +159,11 @@ def test_a_request_with_another_protocol_than_the_sessions_is_refused_and_the_se
     if way == "websocket":
         target = f"/engine.io/?{protocol}&transport=websocket&sid={polling.sid}"
         response = engine.server.request("GET", target, WEBSOCKET_HEADERS)
-        assert response.body == b"Bad request"
+        assert response.body.startswith(b"Bad request: ")
+        assert response.status == 400
     else:
         target = f"/engine.io/?{protocol}&transport=polling&sid={polling.sid}"
-        response = engine.server.request(way, target, body=b"4x" if way == "POST" else b"")
-        assert json.loads(response.body) == {"code": 3, "message": "Bad request"}
-    assert response.status == 400
+        assert refusal(engine, way, target.removeprefix("/engine.io/")) == (400, {"code": 3, "message": "Bad request"})
     assert engine.messages == []
     polling.post(b"4after")
     assert engine.messages == ["after"]
@@ -199,9 +203,10 @@ def test_a_websocket_is_refused_with_a_plain_400_before_any_101(query: str, mess
     response = http.request("GET", f"/engine.io/?{query}", WEBSOCKET_HEADERS)
     assert response is not None
     assert response.status == 400
-    assert response.headers["content-type"] == "text/html"
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["connection"] == "close"
-    assert response.body == message.encode()
+    assert response.body.startswith(f"{message}: ".encode())
+    assert response.body.decode().removeprefix(f"{message}: ") in HINTS
     assert http.ended
     assert engine.opened == []
 

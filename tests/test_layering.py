@@ -15,7 +15,21 @@ ROOT = Path(siocore.__file__).resolve().parent
 #: From the bottom up. A package stands for all its modules; modules of one layer that are named in different entries
 #: are siblings, which may not import each other where SEPARATE says so.
 LAYERS: list[set[str]] = [
-    {"errors", "options", "packets", "request", "timers", "events", "waiting", "driven", "link", "steps", "_version"},
+    {
+        "advice",
+        "browsers",
+        "errors",
+        "options",
+        "packets",
+        "request",
+        "timers",
+        "events",
+        "waiting",
+        "driven",
+        "link",
+        "steps",
+        "_version",
+    },
     {"codec", "_speedups"},
     {"http", "engineio", "socketio"},
     {"endpoint"},

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from siocore import HttpCompression, Limits, PerMessageDeflate, ServerOptions
+from siocore import HttpCompression, Limits, PerMessageDeflate, Request, ServerOptions
 from siocore.options import random_id
 
 
@@ -48,7 +48,10 @@ def test_unknown_transports_are_refused(transports: tuple[str, ...]) -> None:
 
 
 def test_origins_are_compared_in_lower_case_without_a_slash() -> None:
-    assert ServerOptions(cors_origins=("https://App.Example/",)).cors_origins == ("https://app.example",)
+    cors = ServerOptions(cors_origins=("https://App.Example/",)).cors
+    assert cors is not None
+    assert cors.allows("https://app.example", Request("GET", "/", []))
+    assert not cors.allows("https://app.example.evil", Request("GET", "/", []))
     with pytest.raises(ValueError, match="not a list with"):
         ServerOptions(cors_origins=("*",))
 

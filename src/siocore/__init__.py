@@ -7,6 +7,7 @@ A sans-I/O protocol core with Cython fast paths, and thin trio and asyncio bindi
 from siocore._speedups import IMPLEMENTATION, Packet
 from siocore._version import __version__
 from siocore.application import EngineServer, Server
+from siocore.browsers import Cookie, Cors
 from siocore.codec.msgpack_parser import MsgpackParser
 from siocore.codec.parser import Decoder, Parser
 from siocore.endpoint.connection import Connection
@@ -21,6 +22,7 @@ from siocore.errors import (
     LocalProtocolError,
     ProtocolError,
     RemoteProtocolError,
+    RequestRefused,
     SiocoreError,
 )
 from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions
@@ -37,6 +39,8 @@ __all__ = [
     "BroadcastOperator",
     "Connection",
     "ConnectionRefused",
+    "Cookie",
+    "Cors",
     "DecodeError",
     "Decoder",
     "Disconnected",
@@ -57,6 +61,7 @@ __all__ = [
     "Recovery",
     "RemoteProtocolError",
     "Request",
+    "RequestRefused",
     "Selection",
     "Server",
     "ServerOptions",

@@ -2,8 +2,8 @@
 
 A peer never makes siocore raise: its faults become an answer on the wire and an event with a reason. What is raised
 here is raised to the application (:exc:`LocalProtocolError`, :exc:`AckTimeout`, :exc:`Disconnected`), raised by the
-application (:exc:`ConnectionRefused`), or raised by a codec and caught by the machine that called it
-(:exc:`DecodeError`).
+application (:exc:`ConnectionRefused`, :exc:`RequestRefused`), or raised by a codec and caught by the machine that
+called it (:exc:`DecodeError`).
 
 This module is never compiled: a class defined in a compiled module would be a second class of the same name.
 """
@@ -18,6 +18,7 @@ __all__ = [
     "LocalProtocolError",
     "ProtocolError",
     "RemoteProtocolError",
+    "RequestRefused",
     "SiocoreError",
 ]
 
@@ -52,6 +53,20 @@ class ConnectionRefused(SiocoreError):
         super().__init__(message)
         self.message = message
         self.data = data
+
+
+class RequestRefused(SiocoreError):
+    """Raised by ``allow_request`` to refuse a handshake: the client receives the message with error code 4.
+
+    ``status`` (400 to 599) is the HTTP status over long-polling. A WebSocket handshake is always answered 400.
+    """
+
+    def __init__(self, message: str = "Forbidden", *, status: int = 403) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"the status of a refusal is 400 to 599, not {status!r}")
+        super().__init__(message)
+        self.message = message
+        self.status = status
 
 
 class AckTimeout(SiocoreError, TimeoutError):

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from siocore.endpoint.handshakes import PendingHandshake
     from siocore.engineio.session import Session
     from siocore.request import Request
     from siocore.socketio.socket import Socket
 
 __all__ = [
+    "CallbackFailed",
     "ConnectRequested",
     "ConnectionErrored",
     "Event",
     "EventReceived",
+    "HandshakeRequested",
     "MessageReceived",
     "SessionClosed",
     "SessionOpened",
@@ -70,6 +73,25 @@ class EventReceived:
 
 
 @dataclass(slots=True)
+class HandshakeRequested:
+    """Engine.IO: a client asks for a session, and an option says that the application decides.
+
+    Answer with ``handshake.accept()`` or ``handshake.refuse()``.
+    """
+
+    handshake: PendingHandshake
+
+
+@dataclass(slots=True)
+class CallbackFailed:
+    """A plain function among the options raised, or what it returned can't be used. ``name`` is the option's."""
+
+    name: str
+    error: Exception
+    request: Request
+
+
+@dataclass(slots=True)
 class SocketDisconnected:
     """Socket.IO: the socket is gone. Until this is handled, ``socket.rooms`` still tells where it was."""
 
@@ -80,12 +102,17 @@ class SocketDisconnected:
 
 @dataclass(slots=True)
 class ConnectionErrored:
-    """A request was refused before it reached a session (Engine.IO error codes 0 to 5)."""
+    """A request was refused before it reached a session (Engine.IO error codes 0 to 5).
+
+    ``context`` tells more: ``name``, ``transport``, ``sid``, ``method``, ``protocol`` or ``message``, and ``error`` if
+    the application's code raised one. ``hint`` is what was wrong and what to change. ``sid`` is a secret: don't log it.
+    """
 
     request: Request
     code: int
     message: str
     context: dict[str, object]
+    hint: str = ""
 
 
 Event = (
@@ -96,4 +123,6 @@ Event = (
     | EventReceived
     | SocketDisconnected
     | ConnectionErrored
+    | HandshakeRequested
+    | CallbackFailed
 )

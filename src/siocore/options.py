@@ -8,14 +8,20 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
+
+from siocore.browsers import Cookie, Cors, OriginRule
+from siocore.request import Request
 
 if TYPE_CHECKING:
     from siocore.codec.parser import Parser
 
-__all__ = ["HttpCompression", "Limits", "PerMessageDeflate", "Recovery", "ServerOptions"]
+__all__ = ["HeaderHook", "HttpCompression", "Limits", "PerMessageDeflate", "Recovery", "ServerOptions"]
+
+#: Fills the dict with headers of an answer to the request.
+HeaderHook = Callable[[dict[str, str], Request], object]
 
 
 def random_id() -> str:
@@ -53,6 +59,8 @@ class Limits:
     max_chunks: int = 10_000
     #: Seconds for the head of a request. Node.js headersTimeout: 60; nginx client_header_timeout: 60; Apache: 20.
     head_timeout: float = 10.0
+    #: Seconds that ``allow_request`` and ``generate_session_id`` may take together. socket.io's connectTimeout: 45.
+    handshake_timeout: float = 10.0
     #: Seconds for the body of a request.
     body_timeout: float = 30.0
     #: Seconds that an idle HTTP connection is kept for another request. Node.js: 5; nginx: 75.
@@ -160,6 +168,19 @@ class ServerOptions:
     transports: tuple[str, ...] = ("polling", "websocket")
     #: Whether a polling client is offered the upgrade to WebSocket.
     allow_upgrades: bool = True
+    #: Called with the :class:`Request` of each handshake, and of nothing else, over either transport; may be async.
+    #: What is false but not ``None`` refuses it (code 4), and so does raising :exc:`RequestRefused`.
+    allow_request: Callable[[Request], object] | None = None
+    #: Makes the id of a session from the handshake's request, instead of ``generate_id``; may be async. Engine.IO ids
+    #: are secrets. 1 to 100 characters, those of base64url.
+    generate_session_id: Callable[[Request], str | Awaitable[str]] | None = None
+    #: A cookie with the session's id, set by the answer to the handshake: ``True`` for engine.io's ("io"), its name,
+    #: or a :class:`Cookie`. engine.io: none.
+    cookie: bool | str | Cookie | None = None
+    #: Adds headers to the answer that opens a session: called with a dict to fill and the request, plain function.
+    initial_headers: HeaderHook | None = None
+    #: The same for every answer.
+    headers: HeaderHook | None = None
     #: Seconds between a PONG and the next PING. engine.io: 25.
     ping_interval: float = 25.0
     #: Seconds that a client has to answer a PING. engine.io: 20.
@@ -169,7 +190,10 @@ class ServerOptions:
     #: Seconds in which a client must have joined a namespace. socket.io: 45.
     connect_timeout: float = 45.0
     #: Which Origin headers are let in: ``None`` for the same host only, ``"*"`` for all, or a list of origins.
-    cors_origins: str | tuple[str, ...] | None = None
+    #: Short for ``cors=Cors(origins=...)``, with credentials unless it is ``"*"``.
+    cors_origins: OriginRule | None = None
+    #: The same, with all that can be said to browsers of other origins.
+    cors: Cors | None = None
     #: Whether the browser bundle is served at ``<path>/socket.io.js``.
     serve_client: bool = True
     #: A folder with the browser bundle, instead of the one in the package (environment: SIOCORE_CLIENT_DIST).
@@ -215,12 +239,26 @@ class ServerOptions:
             object.__setattr__(self, "recovery", Recovery() if recovery else None)
         elif recovery is not None and not isinstance(recovery, Recovery):
             raise ValueError(f"recovery must be a siocore.Recovery, True or None, not {recovery!r}")
-        origins = self.cors_origins
-        if origins is not None and origins != "*":
-            names = (origins,) if isinstance(origins, str) else tuple(origins)
-            if "*" in names:
-                raise ValueError("cors_origins is '*' or a list of origins, not a list with '*' in it")
-            object.__setattr__(self, "cors_origins", tuple(name.rstrip("/").lower() for name in names))
+        if self.cors_origins is not None:
+            if self.cors is not None:
+                raise ValueError("cors_origins is short for cors: give one of them")
+            cors = Cors(origins=self.cors_origins, credentials=self.cors_origins != "*")
+            object.__setattr__(self, "cors", cors)
+        object.__setattr__(self, "cookie", _cookie(self.cookie))
+        for name in ("allow_request", "generate_session_id", "initial_headers", "headers"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ValueError(f"{name} must be a function, not {value!r}")
+
+
+def _cookie(value: object) -> Cookie | None:
+    if value is None or value is False or isinstance(value, Cookie):
+        return value or None
+    if value is True:
+        return Cookie()
+    if isinstance(value, str):
+        return Cookie(name=value)
+    raise ValueError(f"cookie must be True, a name or a Cookie, not {value!r}")
 
 
 def _check_whole(owner: str, options: object, **ranges: tuple[int, int]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from peers.harness import LOOPS, run_node, serve
+from siocore.advice import ADVICE
 
 pytestmark = pytest.mark.peer
 
@@ -63,4 +64,8 @@ def test_a_session_that_the_server_closes_delivers_its_last_message_first(run: t
 
 def test_an_unknown_session_is_refused_with_its_code(run: tuple[str, dict[str, Any]]) -> None:
     _, results = run
-    assert results["unknown session"] == {"status": 400, "body": {"code": 1, "message": "Session ID unknown"}}
+    hint = ADVICE["SESSION_UNKNOWN"].hint
+    assert results["unknown session"] == {
+        "status": 400,
+        "body": {"code": 1, "message": "Session ID unknown", "hint": hint},
+    }

@@ -10,6 +10,7 @@ from siocore.socketio.socket cimport Socket
 @cython.final
 cdef class Dispatcher:
     cdef object _calls
+    cdef object _gatekeeper
     cdef double _max_running
     cdef Namespace _root
 

@@ -8,8 +8,18 @@ from typing import Any
 
 from siocore._speedups import first_step
 from siocore.application.calls import Calls, is_awaitable, logger, resumed
+from siocore.application.gatekeeper import Gatekeeper
 from siocore.errors import ConnectionRefused, LocalProtocolError
-from siocore.events import ConnectionErrored, ConnectRequested, Event, EventReceived, SessionClosed, SocketDisconnected
+from siocore.events import (
+    CallbackFailed,
+    ConnectionErrored,
+    ConnectRequested,
+    Event,
+    EventReceived,
+    HandshakeRequested,
+    SessionClosed,
+    SocketDisconnected,
+)
 from siocore.options import Recovery
 from siocore.socketio.namespace import Namespace
 from siocore.socketio.socket import Socket
@@ -22,10 +32,11 @@ _Call = Coroutine[Any, Any, None]
 class Dispatcher:
     """Calls the handlers that the namespaces of ``calls`` have; ``root`` is the namespace ``/``."""
 
-    __slots__ = ("_calls", "_max_running", "_root")
+    __slots__ = ("_calls", "_gatekeeper", "_max_running", "_root")
 
-    def __init__(self, calls: Calls, root: Namespace) -> None:
+    def __init__(self, calls: Calls, root: Namespace, gatekeeper: Gatekeeper) -> None:
         self._calls = calls
+        self._gatekeeper = gatekeeper
         self._root = root
         self._max_running = root.hub.options.limits.max_running_handlers
 
@@ -41,8 +52,12 @@ class Dispatcher:
             return self._lifecycle(socket.namespace, "connection", (socket,)) if socket.accept() else None
         if type(event) is SocketDisconnected:
             return self._disconnected(event)
+        if type(event) is HandshakeRequested:
+            return self._gatekeeper.decide(event.handshake)
         if type(event) is ConnectionErrored:
-            return self._lifecycle(self._root, "connection_error", (event,))
+            return self._gatekeeper.refused(event, self._root.lifecycle.get("connection_error", ()))
+        if type(event) is CallbackFailed:
+            return self._gatekeeper.callback_failed(event)
         if type(event) is SessionClosed:
             logger.info("a client was closed (%s): %.500s", event.reason, event.detail)
         return None

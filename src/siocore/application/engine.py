@@ -6,9 +6,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from siocore.application.calls import Calls
+from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
-from siocore.events import ConnectionErrored, Event, MessageReceived, SessionClosed, SessionOpened
+from siocore.events import (
+    CallbackFailed,
+    ConnectionErrored,
+    Event,
+    HandshakeRequested,
+    MessageReceived,
+    SessionClosed,
+    SessionOpened,
+)
 from siocore.options import ServerOptions
 
 __all__ = ["EngineServer"]
@@ -24,6 +33,7 @@ class EngineServer(Calls):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.protocol = EngineServerProtocol(ServerOptions(**{"path": "/engine.io/", **options}))
+        self._gatekeeper = Gatekeeper(self, self.protocol)
         self._handlers: dict[str, tuple[Callable[..., Any], ...]] = {}
         self._max_running = self.protocol.options.limits.max_running_handlers
 
@@ -64,8 +74,12 @@ class EngineServer(Calls):
         if type(event) is SessionClosed:
             event.session.drop_held(lambda held: True)
             return self._lifecycle("close", event.session, event.reason)
+        if type(event) is HandshakeRequested:
+            return self._gatekeeper.decide(event.handshake)
         if type(event) is ConnectionErrored:
-            return self._lifecycle("connection_error", event)
+            return self._gatekeeper.refused(event, self._handlers.get("connection_error", ()))
+        if type(event) is CallbackFailed:
+            return self._gatekeeper.callback_failed(event)
         return None
 
     def _message(self, event: MessageReceived) -> _Call | None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from siocore.application.calls import Calls
 from siocore.application.client_bundle import bundle_resources
 from siocore.application.dispatcher import Dispatcher
+from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.server import ServerProtocol
 from siocore.events import Event
 from siocore.options import ServerOptions
@@ -34,7 +35,7 @@ class Server(Calls):
         super().__init__()
         self.protocol = ServerProtocol(ServerOptions(**options), adapter=adapter)
         self._root = self.protocol.of("/")
-        self._dispatcher = Dispatcher(self, self._root)
+        self._dispatcher = Dispatcher(self, self._root, Gatekeeper(self, self.protocol))
         self.protocol.resources.update(bundle_resources(self.protocol.options))
 
     @property

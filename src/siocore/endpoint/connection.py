@@ -18,7 +18,7 @@ from siocore.timers import Timer
 
 __all__ = ["Connection"]
 
-_PLAIN: Headers = ((b"content-type", b"text/html"),)
+_PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
 
 
 # What a connection's timer is for.
@@ -257,7 +257,7 @@ class Connection(ServerConnection):
 
     def reject_upgrade(self, message: str) -> None:
         """Answer a request for an upgrade with a plain 400, before any 101."""
-        self.respond(400, _PLAIN, message.encode(), True)
+        self.respond(400, _PLAIN, message.encode("utf-8", "replace"), True)
 
     def pause(self) -> None:
         """Don't read for now."""

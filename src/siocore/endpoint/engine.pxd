@@ -18,6 +18,9 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cdef public dict resources
     cdef dict _handshake_ends
     cdef list _to_flush
+    cdef bint _asks
+    cdef bint _decorates
+    cdef public dict pending
 
     @cython.locals(session=Session)
     cpdef list take_ready(self)
@@ -32,4 +35,5 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cpdef session_has_packets(self, Link session)
     cpdef session_forgotten(self, Link session)
     cpdef tuple response_headers(self, Request request, tuple headers)
+    cdef bint _is_ours(self, str path) except -1
     cdef _engine_request(self, ServerConnection connection, Request request, bint upgrade)

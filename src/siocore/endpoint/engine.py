@@ -16,17 +16,31 @@ anything that a peer can send.
 from __future__ import annotations
 
 import json
+import re
 
+from siocore.advice import ADVICE
+from siocore.browsers import Cookie
 from siocore.codec.message import ControlPacket
 from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
+from siocore.endpoint.handshakes import PendingHandshake
 from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection
 from siocore.endpoint.resources import VARY, Answerable, StaticResource
-from siocore.engineio.gate import Refusal, check_origin, check_request
+from siocore.engineio.gate import Refusal, check_origin, check_request, check_upgrade
 from siocore.engineio.interfaces import Headers
 from siocore.engineio.session import Session
-from siocore.events import ConnectionErrored, MessageReceived, SessionClosed, SessionOpened
+from siocore.errors import LocalProtocolError
+from siocore.events import (
+    CallbackFailed,
+    ConnectionErrored,
+    HandshakeRequested,
+    MessageReceived,
+    SessionClosed,
+    SessionOpened,
+)
 from siocore.http.compression import choose_coding, compress
+from siocore.http.cors import answer_headers, preflight_headers
+from siocore.http.extra_headers import extra_headers
 from siocore.options import HttpCompression, ServerOptions
 from siocore.request import Request
 
@@ -36,15 +50,23 @@ _JSON: Headers = ((b"content-type", b"application/json"),)
 _PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
 _OPEN: Headers = ((b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store"))
 _METHODS = (b"allow", b"GET, POST, OPTIONS")
+_RESOURCE_METHODS = (b"allow", b"GET, HEAD, OPTIONS")
+_STOPPING = b"The server is shutting down"
+# Of base64url, so that it needs no escape in a query or in a cookie.
+_SID = re.compile(r"[A-Za-z0-9_\-]{1,100}")
+_NOT_ALLOWED = b"Method Not Allowed: " + ADVICE["METHOD_NOT_ALLOWED"].hint.encode()
 
 
 class EngineServerProtocol(ConnectionOwner):
     """A sans-I/O Engine.IO server (protocol revision 4). The module's docstring tells how to drive it."""
 
     __slots__ = (
+        "_asks",
+        "_decorates",
         "_handshake_ends",
         "_to_flush",
         "connections",
+        "pending",
         "resources",
         "sessions",
     )
@@ -55,6 +77,12 @@ class EngineServerProtocol(ConnectionOwner):
         self.connections: set[ServerConnection] = set()
         #: What is answered from memory, by path.
         self.resources: dict[str, Answerable] = {}
+        #: The handshakes that wait for the application, by their connections.
+        self.pending: dict[ServerConnection, PendingHandshake] = {}
+        options = self.options
+        self._asks = options.allow_request is not None or options.generate_session_id is not None
+        # Whether answers have headers that depend on their requests.
+        self._decorates = options.cors is not None or options.headers is not None
         self._handshake_ends = {each: self._handshake_end(each) for each in ("polling", "websocket")}
         self._to_flush: list[Session] = []
 
@@ -80,6 +108,10 @@ class EngineServerProtocol(ConnectionOwner):
         """Stop gracefully: every client is told, new requests are answered 503. Go on driving until nothing is left."""
         self.latest = now
         self.stopping = True
+        for pending in list(self.pending.values()):
+            connection = pending.drop()
+            if connection is not None:
+                connection.respond(503, _PLAIN, _STOPPING, True)
         for session in list(self.sessions.values()):
             session.close("server shutting down", code=1001)
         self._close_idle_connections()
@@ -103,31 +135,48 @@ class EngineServerProtocol(ConnectionOwner):
 
     def connection_ended(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
+        if self.pending:
+            pending = self.pending.get(connection)
+            if pending is not None:
+                pending.drop()
 
     def request_received(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
         if self.stopping and not self._is_last_poll(request):
-            connection.respond(503, _PLAIN, b"The server is shutting down", True)
-        elif request.path == self.options.path or request.path == self.options.path[:-1]:
+            connection.respond(503, _PLAIN, _STOPPING, True)
+        elif self._is_ours(request.path):
             self._engine_request(connection, request, upgrade)
         else:
             connection.expect_body(self._answer_resource)
 
-    def response_headers(self, request: Request | None, headers: Headers) -> Headers:
-        """The headers of an answer: those given, and those that let a page of an allowed origin read it."""
-        if request is None or not (origins := request.header_values(b"origin")):
-            return headers
-        if self.options.cors_origins is None or not check_origin(request, self.options):
-            return headers
-        if self.options.cors_origins == "*":
-            # Never together with credentials: any page could then read what the user may read.
-            return (*headers, (b"access-control-allow-origin", b"*"))
-        return (
-            *headers,
-            (b"access-control-allow-origin", origins[0]),
-            (b"access-control-allow-credentials", b"true"),
-            (b"vary", b"Origin"),
-        )
+    def response_headers(self, request: Request, headers: Headers) -> Headers:
+        """The headers of an answer: those given, those that browsers ask for, and the application's own."""
+        return self._decorated(request, headers) if self._decorates else headers
+
+    def _decorated(self, request: Request, headers: Headers) -> Headers:
+        cors = self.options.cors
+        if cors is not None:
+            origin = request.header_values(b"origin") if self._lets_in(request) else []
+            headers = (*headers, *answer_headers(cors, origin[0] if origin else None))
+        return headers + self._hooked("headers", request, headers)
+
+    def _lets_in(self, request: Request) -> bool:
+        try:
+            return check_origin(request, self.options)
+        except Exception as error:
+            self.push_event(CallbackFailed("cors", error, request))
+            return False
+
+    def _hooked(self, name: str, request: Request, headers: Headers) -> Headers:
+        """What the option of this name adds to an answer with ``headers``. If it fails, nothing."""
+        hook = getattr(self.options, name)
+        if hook is None:
+            return ()
+        try:
+            return extra_headers(hook, request, headers)
+        except Exception as error:
+            self.push_event(CallbackFailed(name, error, request))
+            return ()
 
     # For sessions ---------------------------------------------------------------------------------------------
 
@@ -173,56 +222,100 @@ class EngineServerProtocol(ConnectionOwner):
 
     def _engine_request(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         if request.method == "OPTIONS":
-            self._preflight(connection, request)
+            connection.expect_body(self._answer_options)
             return
         verdict = check_request(request, upgrade, self.options, self.sessions)
         if isinstance(verdict, Refusal):
-            self._refuse(connection, request, verdict, upgrade=upgrade)
+            self._refuse(connection, request, upgrade, verdict)
         elif upgrade:
-            self._websocket_request(connection, request, verdict)
+            if verdict is None:
+                self._begin_handshake(connection, request, True)
+            else:
+                self._upgrade(connection, request, verdict)
         elif verdict is None:
-            connection.expect_body(self._handshake)
+            connection.expect_body(self._polling_handshake)
         elif request.method == "GET":
             connection.expect_poll(verdict)
         elif request.method == "POST":
             if verdict.post_started(connection):
                 connection.expect_post(verdict)
         else:
-            connection.respond(405, (_METHODS, *_PLAIN), b"Method Not Allowed")
+            connection.respond(
+                405, (_METHODS, *_PLAIN), b"Method Not Allowed: " + ADVICE["METHOD_NOT_ALLOWED"].hint.encode()
+            )
+            context: dict[str, object] = {"name": "METHOD_NOT_ALLOWED", "method": request.method[:100]}
+            self._report(request, Refusal(3, context, "METHOD_NOT_ALLOWED"))
 
-    def _handshake(self, connection: ServerConnection, body: bytes) -> None:
-        session = self._open_session(connection.request)
-        connection.respond(
-            200,
-            _OPEN,
-            self._open_packet(session, "polling"),
-        )
+    def _polling_handshake(self, connection: ServerConnection, body: bytes) -> None:
+        self._begin_handshake(connection, connection.request, False)
+
+    def _begin_handshake(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
+        if not self._asks:
+            self.open_session(connection, request, upgrade, None)
+            return
+        pending = PendingHandshake(self, connection, request, upgrade)
+        self.pending[connection] = pending
+        self.push_received(HandshakeRequested(pending))
+
+    def open_session(self, connection: ServerConnection, request: Request, upgrade: bool, sid: str | None) -> bool:
+        """Answer a handshake with a new session. False if there can be none (that was answered, too)."""
+        try:
+            session = self._open_session(request, sid)
+        except Exception as error:
+            # The application's generate_id raised, or made what can't be an id.
+            refusal = Refusal(3, {"name": "ID_GENERATION_ERROR", "error": error}, "ID_GENERATION_ERROR")
+            self.answer_refusal(connection, request, upgrade, refusal)
+            return False
+        if upgrade:
+            return self._answer_with_websocket(connection, request, session)
+        connection.respond(200, self._opening_headers(request, session, _OPEN), self._open_packet(session, "polling"))
         session.request.compact()
         self.session_opened(session)
+        return True
 
-    def _websocket_request(self, connection: ServerConnection, request: Request, session: Session | None) -> None:
-        if session is not None:
-            if not session.can_upgrade:
-                connection.reject_upgrade("Bad request")
-            elif connection.accept_websocket(session):
-                session.websocket_opened(connection)
-                connection.receive_trailing()
-            return
-        session = self._open_session(request)
-        if not connection.accept_websocket(session):
+    def _answer_with_websocket(self, connection: ServerConnection, request: Request, session: Session) -> bool:
+        headers = self._opening_headers(request, session, ())
+        if not connection.accept_websocket(session, headers + self._hooked("headers", request, headers)):
             session.discard()
-            return
+            self._report(request, Refusal(3, {"name": "WEBSOCKET_HANDSHAKE"}, "WEBSOCKET_HANDSHAKE"))
+            return False
         connection.write(ControlPacket(self._open_packet(session, "websocket")).frames())
         session.open_websocket(connection)
         session.request.compact()
         self.session_opened(session)
         connection.receive_trailing()
+        return True
 
-    def _open_session(self, request: Request) -> Session:
-        sid = self.options.generate_id()
+    def _opening_headers(self, request: Request, session: Session, headers: Headers) -> Headers:
+        cookie = self.options.cookie
+        if isinstance(cookie, Cookie):
+            headers = (*headers, (b"set-cookie", cookie.header(session.sid)))
+        return headers + self._hooked("initial_headers", request, headers)
+
+    def _upgrade(self, connection: ServerConnection, request: Request, session: Session) -> None:
+        refusal = check_upgrade(session, self.options)
+        if refusal is not None:
+            self.answer_refusal(connection, request, True, refusal)
+        elif connection.accept_websocket(session, self._hooked("headers", request, ())):
+            session.websocket_opened(connection)
+            connection.receive_trailing()
+        else:
+            self._report(request, Refusal(3, {"name": "WEBSOCKET_HANDSHAKE"}, "WEBSOCKET_HANDSHAKE"))
+
+    def _open_session(self, request: Request, sid: str | None) -> Session:
+        if sid is None:
+            sid = self.options.generate_id()
+            self.check_new_sid(sid)
         session = Session(sid, self, request)
         self.sessions[sid] = session
         return session
+
+    def check_new_sid(self, sid: object) -> None:
+        """Raise LocalProtocolError if this can't be the id of a new session."""
+        if not isinstance(sid, str) or _SID.fullmatch(sid) is None:
+            raise LocalProtocolError("the id of a session is 1 to 100 characters of base64url")
+        if sid in self.sessions:
+            raise LocalProtocolError("a session has this id already")
 
     def _open_packet(self, session: Session, transport: str) -> bytes:
         return b'0{"sid":%b,%b' % (json.dumps(session.sid).encode(), self._handshake_ends[transport])
@@ -239,30 +332,53 @@ class EngineServerProtocol(ConnectionOwner):
         }
         return json.dumps(handshake, separators=(",", ":")).encode()[1:]
 
-    def _refuse(self, connection: ServerConnection, request: Request, refusal: Refusal, *, upgrade: bool) -> None:
-        if upgrade:
-            connection.reject_upgrade(refusal.message)
-        else:
-            body = json.dumps({"code": refusal.code, "message": refusal.message}, separators=(",", ":"))
-            connection.expect_body(lambda connection, _: connection.respond(refusal.status, _JSON, body.encode()))
-        self.push_event(ConnectionErrored(request, refusal.code, refusal.message, refusal.context))
+    # Refusals and other answers -------------------------------------------------------------------------------
 
-    def _preflight(self, connection: ServerConnection, request: Request) -> None:
-        headers: Headers = (_METHODS,)
-        if self.options.cors_origins is not None and check_origin(request, self.options):
-            headers += (
-                (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-                (b"access-control-allow-headers", b"content-type"),
-                (b"access-control-max-age", b"86400"),
+    def _refuse(self, connection: ServerConnection, request: Request, upgrade: bool, refusal: Refusal) -> None:
+        if upgrade:
+            self.answer_refusal(connection, request, True, refusal)
+        else:
+            connection.expect_body(
+                lambda connection, _: self.answer_refusal(connection, connection.request, False, refusal)
             )
-        connection.expect_body(lambda connection, _: connection.respond(204, headers))
+
+    def answer_refusal(self, connection: ServerConnection, request: Request, upgrade: bool, refusal: Refusal) -> None:
+        """Answer a request, whose body was read, with a refusal."""
+        if upgrade:
+            connection.reject_upgrade(f"{refusal.message}: {refusal.hint}")
+        else:
+            body = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+            connection.respond(refusal.status, _JSON, json.dumps(body, separators=(",", ":")).encode())
+        self._report(request, refusal)
+
+    def _report(self, request: Request, refusal: Refusal) -> None:
+        self.push_event(ConnectionErrored(request, refusal.code, refusal.message, refusal.context, refusal.hint))
+
+    def _answer_options(self, connection: ServerConnection, body: bytes) -> None:
+        request = connection.request
+        status = 204
+        headers: Headers = (_METHODS,) if self._is_ours(request.path) else (_RESOURCE_METHODS,)
+        cors = self.options.cors
+        if cors is not None and request.header_values(b"origin") and self._lets_in(request):
+            headers += preflight_headers(cors, request)
+            status = cors.preflight_status
+        connection.respond(status, headers)
 
     def _answer_resource(self, connection: ServerConnection, body: bytes) -> None:
-        resource = self.resources.get(connection.request.path)
+        request = connection.request
+        resource = self.resources.get(request.path)
         if resource is None:
-            connection.respond(404, _PLAIN, self.not_found(connection.request).encode())
+            connection.respond(404, _PLAIN, self.not_found(request).encode())
+            if request.parameters("EIO"):
+                # Somebody's client, and not just anybody who looks around.
+                self._report(request, Refusal(3, {"name": "WRONG_PATH"}, "WRONG_PATH"))
+        elif request.method == "OPTIONS":
+            self._answer_options(connection, body)
         else:
             resource.answer(connection)
+
+    def _is_ours(self, path: str) -> bool:
+        return path == self.options.path or path == self.options.path[:-1]
 
     def not_found(self, request: Request) -> str:
         """The sentence of a 404."""

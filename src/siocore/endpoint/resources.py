@@ -50,11 +50,8 @@ class Resource:
         raise NotImplementedError
 
     def answer(self, connection: ServerConnection) -> None:
-        """Answer the request under way on ``connection``."""
+        """Answer the request under way on ``connection``, which is not OPTIONS."""
         request = connection.request
-        if request.method == "OPTIONS":
-            connection.respond(204, (_ALLOW,))
-            return
         if request.method not in ("GET", "HEAD"):
             connection.respond(405, (_ALLOW, (b"content-type", b"text/plain")), b"Method Not Allowed")
             return

@@ -8,5 +8,7 @@ cdef object PROTOCOL
 @cython.locals(transport=str, sids=list, sid=str, session=Session)
 cpdef check_request(Request request, bint upgrade, object options, dict sessions)
 
+cdef str _lost_upgrade(bint upgrade)
+
 @cython.locals(origins=list)
 cpdef bint check_origin(Request request, object options) except -1

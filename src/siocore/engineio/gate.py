@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from siocore.advice import ADVICE
 from siocore.options import ServerOptions
 from siocore.request import Request
 
 if TYPE_CHECKING:
     from siocore.engineio.session import Session
 
-__all__ = ["PROTOCOL", "Refusal", "check_origin", "check_request"]
+__all__ = ["PROTOCOL", "Refusal", "check_origin", "check_request", "check_upgrade"]
 
 #: The protocol revision, as in the query parameter ``EIO``.
 PROTOCOL = "4"
@@ -32,22 +33,34 @@ class Refusal:
     """Why a request was not let in.
 
     ``code`` is the number that clients know, ``status`` the HTTP status of the answer over long-polling (a WebSocket
-    handshake is always answered 400), ``context`` what the ``connection_error`` event carries.
+    handshake is always answered 400), ``context`` what the ``connection_error`` event carries. ``advice`` is the key of
+    the hint in ADVICE.
     """
 
-    __slots__ = ("code", "context", "message")
+    __slots__ = ("advice", "code", "context", "message", "status")
 
-    def __init__(self, code: int, context: dict[str, object], message: str | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        context: dict[str, object],
+        advice: str,
+        *,
+        message: str | None = None,
+        status: int | None = None,
+    ) -> None:
         self.code = code
         self.context = context
+        self.advice = advice
         self.message = MESSAGES[code] if message is None else message
+        self.status = (403 if code == 4 else 400) if status is None else status
 
     @property
-    def status(self) -> int:
-        return 403 if self.code == 4 else 400
+    def hint(self) -> str:
+        """What was wrong, and what to change."""
+        return ADVICE[self.advice].hint
 
     def __repr__(self) -> str:
-        return f"<Refusal {self.code} {self.message!r} {self.context!r}>"
+        return f"<Refusal {self.code} {self.message!r} {self.advice}>"
 
 
 def check_request(
@@ -59,28 +72,50 @@ def check_request(
     """
     transport = request.parameter("transport")
     if transport is None or transport not in options.transports:
-        return Refusal(0, {"transport": None if transport is None else transport[:100]})
-    if not check_origin(request, options):
-        return Refusal(4, {"name": "ORIGIN_NOT_ALLOWED", "origin": request.headers.get("origin", "")[:200]})
+        advice = "TRANSPORT_DISABLED" if transport in ("polling", "websocket") else "TRANSPORT_UNKNOWN"
+        return Refusal(0, {"transport": None if transport is None else transport[:100]}, advice)
+    try:
+        allowed = check_origin(request, options)
+    except Exception as error:
+        return Refusal(4, {"name": "ORIGIN_CHECK_FAILED", "error": error}, "ORIGIN_CHECK_FAILED")
+    if not allowed:
+        origin = request.headers.get("origin", "")[:200]
+        return Refusal(4, {"name": "ORIGIN_NOT_ALLOWED", "origin": origin}, "ORIGIN_NOT_ALLOWED")
     sids = request.parameters("sid")
     if sids:
         sid = sids[0] if len(sids) == 1 else None
         session = None if sid is None else sessions.get(sid)
         if session is None:
-            return Refusal(1, {"sid": None if sid is None else sid[:100]})
+            return Refusal(1, {"sid": None if sid is None else sid[:100]}, "SESSION_UNKNOWN")
         if request.parameter("EIO") != PROTOCOL:
-            return Refusal(3, {"name": "PROTOCOL_MISMATCH"})
-        if upgrade != (transport == "websocket") or (not upgrade and session.transport != transport):
-            return Refusal(3, {"name": "TRANSPORT_MISMATCH"})
+            return Refusal(3, {"name": "PROTOCOL_MISMATCH"}, "PROTOCOL_MISMATCH")
+        if upgrade != (transport == "websocket"):
+            return Refusal(3, {"name": "TRANSPORT_MISMATCH"}, _lost_upgrade(upgrade))
+        if not upgrade and session.transport != transport:
+            return Refusal(3, {"name": "TRANSPORT_MISMATCH"}, "TRANSPORT_MISMATCH")
         return session
     if request.method != "GET":
-        return Refusal(2, {"method": request.method[:100]})
+        return Refusal(2, {"method": request.method[:100]}, "HANDSHAKE_METHOD")
     if upgrade != (transport == "websocket"):
-        return Refusal(3, {"name": "TRANSPORT_HANDSHAKE_ERROR"})
+        return Refusal(3, {"name": "TRANSPORT_HANDSHAKE_ERROR"}, _lost_upgrade(upgrade))
     protocol = request.parameter("EIO")
     if protocol != PROTOCOL:
-        return Refusal(5, {"protocol": None if protocol is None else protocol[:100]})
+        legacy = protocol == "3" or not request.parameters("EIO")
+        context: dict[str, object] = {"protocol": None if protocol is None else protocol[:100]}
+        return Refusal(5, context, "PROTOCOL_LEGACY" if legacy else "PROTOCOL_UNKNOWN")
     return None
+
+
+def check_upgrade(session: Session, options: ServerOptions) -> Refusal | None:
+    """Why the session can't have a WebSocket now; ``None`` if it can."""
+    if session.can_upgrade:
+        return None
+    advice = "UPGRADE_REPEATED" if options.allow_upgrades else "UPGRADES_OFF"
+    return Refusal(3, {"name": advice}, advice)
+
+
+def _lost_upgrade(upgrade: bool) -> str:
+    return "UPGRADE_UNEXPECTED" if upgrade else "UPGRADE_LOST"
 
 
 def check_origin(request: Request, options: ServerOptions) -> bool:
@@ -88,19 +123,17 @@ def check_origin(request: Request, options: ServerOptions) -> bool:
 
     Browsers send Origin with every WebSocket handshake and every cross-origin request; other clients may leave it out.
     By default only the page's own host is let in: without that check any page that a user opens could speak through
-    the user's cookies (cross-site WebSocket hijacking).
+    the user's cookies (cross-site WebSocket hijacking). Raises what the application's function for origins raises.
     """
     origins = request.header_values(b"origin")
     if not origins:
         return True
     if len(origins) > 1:
         return False
-    if options.cors_origins == "*":
-        return True
-    origin = origins[0].decode("latin-1").lower()
-    if options.cors_origins is not None:
-        return origin in options.cors_origins
-    scheme, separator, origin_host = origin.partition("://")
+    origin = origins[0].decode("latin-1")
+    if options.cors is not None:
+        return options.cors.allows(origin, request)
+    scheme, separator, origin_host = origin.lower().partition("://")
     # Behind a proxy that ends TLS, the page is https and the request that reaches us is not.
     if not separator or scheme not in (("https",) if request.secure else ("http", "https")):
         return False
