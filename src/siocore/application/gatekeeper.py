@@ -62,7 +62,10 @@ class Gatekeeper:
                 handshake.accept()
             else:
                 sid: Any = options.generate_session_id(request)
-                handshake.accept(await sid if is_awaitable(sid) else sid)
+                if is_awaitable(sid):
+                    sid = await sid
+                # None would ask for one from generate_id.
+                handshake.accept("" if sid is None else sid)
         except Exception as error:
             handshake.id_generation_failed(error)
         except BaseException:

@@ -324,6 +324,8 @@ class Connection(ServerConnection):
             self._touch()
         if http.closing and not self.closing:
             self.closing = True
+            # What comes now is dropped, but its end must be seen, also behind input that was kept waiting.
+            self.wants_read = True
             if self._post_session is not None:
                 session, self._post_session = self._post_session, None
                 session.post_refused(self)
