@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -321,6 +322,11 @@ def test_making_the_id_may_take_a_coroutine() -> None:
     assert json.loads(answer.body[1:])["sid"] == "x" * 100
 
 
+def maker(option: str, make: Callable[[], object]) -> dict[str, Any]:
+    """The option that makes ids, with or without a request."""
+    return {option: make if option == "generate_id" else lambda request: make()}
+
+
 @pytest.mark.parametrize("option", ["generate_session_id", "generate_id"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize(
@@ -329,8 +335,7 @@ def test_making_the_id_may_take_a_coroutine() -> None:
 def test_what_can_not_be_an_id_is_refused_with_code_3(
     made: object, transport: str, option: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    function = (lambda: made) if option == "generate_id" else (lambda request: made)
-    engine = EngineApp(**{option: function})
+    engine = EngineApp(**maker(option, lambda: made))
     _, response = handshake(engine, transport)
     assert response is not None
     assert response.status == 400
@@ -345,8 +350,7 @@ def test_what_can_not_be_an_id_is_refused_with_code_3(
 @pytest.mark.parametrize("option", ["generate_session_id", "generate_id"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_an_id_that_is_taken_is_refused_and_its_session_lives(transport: str, option: str) -> None:
-    function = (lambda: "same") if option == "generate_id" else (lambda request: "same")
-    engine = EngineApp(**{option: function})
+    engine = EngineApp(**maker(option, lambda: "same"))
     polling = RawPolling(engine.server)
     assert status(engine, transport) == 400
     polling.post(b"4x")
@@ -357,10 +361,10 @@ def test_an_id_that_is_taken_is_refused_and_its_session_lives(transport: str, op
 @pytest.mark.parametrize("option", ["generate_session_id", "generate_id"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_failure_to_make_an_id_is_code_3(transport: str, option: str, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(*args: object) -> str:
+    def fail() -> str:
         raise OSError("no entropy")
 
-    engine = EngineApp(**{option: fail})
+    engine = EngineApp(**maker(option, fail))
     _, response = handshake(engine, transport)
     assert response is not None
     assert response.status == 400
