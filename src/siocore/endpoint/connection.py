@@ -257,7 +257,7 @@ class Connection(ServerConnection):
 
     def reject_upgrade(self, message: str) -> None:
         """Answer a request for an upgrade with a plain 400, before any 101."""
-        self.respond(400, _PLAIN, message.encode("utf-8", "replace"), True)
+        self.respond(400, _PLAIN, message.encode(), True)
 
     def pause(self) -> None:
         """Don't read for now."""

@@ -345,7 +345,9 @@ class EngineServerProtocol(ConnectionOwner):
     def answer_refusal(self, connection: ServerConnection, request: Request, upgrade: bool, refusal: Refusal) -> None:
         """Answer a request, whose body was read, with a refusal."""
         if upgrade:
-            connection.reject_upgrade(f"{refusal.message}: {refusal.hint}")
+            text = f"{refusal.message}: {refusal.hint}"
+            # The application's message may have half a surrogate pair in it.
+            connection.reject_upgrade(text.encode("utf-8", "replace").decode())
         else:
             body = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
             connection.respond(refusal.status, _JSON, json.dumps(body, separators=(",", ":")).encode())
