@@ -134,7 +134,7 @@ def test_a_client_that_goes_while_middleware_runs_can_come_back_later() -> None:
     app.server.settle()
     app.io.to("room").emit("missed")
     app.server.advance(4)
-    app.io.sockets.middlewares = ()
+    app.io.sockets.registered.middlewares = ()
     assert client.reconnect() is True
     assert app.events(client) == [["missed"]]
     assert app.connected[-1].rooms == {app.connected[0].id, "room"}
@@ -151,7 +151,7 @@ def test_it_is_away_for_as_long_as_it_was_although_somebody_came_in_between() ->
     app.server.advance(6)
     Returner(app, client.pids["/"]).websocket.stream.close()
     app.server.advance(5)
-    app.io.sockets.middlewares = ()
+    app.io.sockets.registered.middlewares = ()
     assert client.reconnect() is False
 
 

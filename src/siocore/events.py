@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from siocore.endpoint.handshakes import PendingHandshake
     from siocore.engineio.session import Session
     from siocore.request import Request
+    from siocore.socketio.namespace import Namespace
+    from siocore.socketio.parent import NamespaceRequest
     from siocore.socketio.socket import Socket
 
 __all__ = [
@@ -18,7 +21,11 @@ __all__ = [
     "Event",
     "EventReceived",
     "HandshakeRequested",
+    "ListenerFailed",
     "MessageReceived",
+    "NamespaceCreated",
+    "NamespaceRequested",
+    "ServerSideEventReceived",
     "SessionClosed",
     "SessionOpened",
     "SocketDisconnected",
@@ -101,6 +108,39 @@ class SocketDisconnected:
 
 
 @dataclass(slots=True)
+class NamespaceCreated:
+    """Socket.IO: there is a new namespace. If a client has asked for it, its ConnectRequested comes later."""
+
+    namespace: Namespace
+
+
+@dataclass(slots=True)
+class NamespaceRequested:
+    """Socket.IO: a client asks for a namespace that a predicate decides on. Answer with ``request.answer(...)``."""
+
+    request: NamespaceRequest
+
+
+@dataclass(slots=True)
+class ServerSideEventReceived:
+    """Socket.IO: another server of the cluster has emitted an event. ``ack``, if there is one, wants the answer."""
+
+    namespace: Namespace
+    name: str | int
+    args: list[object]
+    ack: Callable[[object], None] | None
+
+
+@dataclass(slots=True)
+class ListenerFailed:
+    """Socket.IO: a handler of outgoing events has raised. The event was sent all the same."""
+
+    socket: Socket
+    name: str | int
+    error: Exception
+
+
+@dataclass(slots=True)
 class ConnectionErrored:
     """A request was refused before it reached a session (Engine.IO error codes 0 to 5).
 
@@ -122,6 +162,10 @@ Event = (
     | ConnectRequested
     | EventReceived
     | SocketDisconnected
+    | NamespaceCreated
+    | NamespaceRequested
+    | ServerSideEventReceived
+    | ListenerFailed
     | ConnectionErrored
     | HandshakeRequested
     | CallbackFailed

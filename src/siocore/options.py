@@ -50,6 +50,8 @@ class Limits:
     #: Characters of a namespace's name, and namespaces that one client may join. Names come from the peer.
     max_namespace_length: int = 256
     max_namespaces: int = 16
+    #: Namespaces that clients have called into being. socket.io: no bound.
+    max_dynamic_namespaces: int = 10_000
     #: Characters of an event's name.
     max_event_name: int = 256
     #: Head of an HTTP request: bytes (431 above) and number of headers. Node.js: 16 KiB; nginx: 4 × 8 KiB.
@@ -189,6 +191,9 @@ class ServerOptions:
     upgrade_timeout: float = 10.0
     #: Seconds in which a client must have joined a namespace. socket.io: 45.
     connect_timeout: float = 45.0
+    #: Whether a namespace that a client has called into being ends with its last socket. socket.io: False, so that it
+    #: keeps every name that any client ever asked for.
+    cleanup_empty_child_namespaces: bool = True
     #: Which Origin headers are let in: ``None`` for the same host only, ``"*"`` for all, or a list of origins.
     #: Short for ``cors=Cors(origins=...)``, with credentials unless it is ``"*"``.
     cors_origins: OriginRule | None = None

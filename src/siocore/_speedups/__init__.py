@@ -71,6 +71,8 @@ IN_PLACE = (
     "siocore.request",
     "siocore.socketio.broadcast",
     "siocore.socketio.client",
+    "siocore.socketio.listeners",
+    "siocore.socketio.listening",
     "siocore.socketio.names",
     "siocore.socketio.namespace",
     "siocore.socketio.socket",

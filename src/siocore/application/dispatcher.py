@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import CoroutineType
 from typing import Any
 
@@ -17,11 +17,17 @@ from siocore.events import (
     Event,
     EventReceived,
     HandshakeRequested,
+    ListenerFailed,
+    NamespaceCreated,
+    NamespaceRequested,
+    ServerSideEventReceived,
     SessionClosed,
     SocketDisconnected,
 )
 from siocore.options import Recovery
+from siocore.socketio.listeners import Handler, Listeners
 from siocore.socketio.namespace import Namespace
+from siocore.socketio.parent import NamespaceRequest
 from siocore.socketio.socket import Socket
 
 __all__ = ["Dispatcher"]
@@ -46,7 +52,7 @@ class Dispatcher:
             return self._event(event)
         if type(event) is ConnectRequested:
             socket = event.socket
-            if socket.namespace.middlewares and not _skips_middlewares(socket):
+            if socket.namespace.registered.middlewares and not _skips_middlewares(socket):
                 return self._admit(socket)
             # False: the client has gone in the same turn.
             return self._lifecycle(socket.namespace, "connection", (socket,)) if socket.accept() else None
@@ -54,8 +60,16 @@ class Dispatcher:
             return self._disconnected(event)
         if type(event) is HandshakeRequested:
             return self._gatekeeper.decide(event.handshake)
+        if type(event) is NamespaceRequested:
+            return self._decide(event.request)
+        if type(event) is NamespaceCreated:
+            return self._lifecycle(self._root, "new_namespace", (event.namespace,))
+        if type(event) is ServerSideEventReceived:
+            return self._server_side(event)
+        if type(event) is ListenerFailed:
+            return self._reported(event.error, event.socket, str(event.name))
         if type(event) is ConnectionErrored:
-            return self._gatekeeper.refused(event, self._root.lifecycle.get("connection_error", ()))
+            return self._gatekeeper.refused(event, self._root.registered.lifecycle.get("connection_error", ()))
         if type(event) is CallbackFailed:
             return self._gatekeeper.callback_failed(event)
         if type(event) is SessionClosed:
@@ -71,16 +85,32 @@ class Dispatcher:
         if link.running >= self._max_running:
             link.hold(event)
             return None
-        handlers = namespace.handlers.get(event.name, ())
-        if namespace.any_handlers or len(handlers) != 1:
-            if not handlers and not namespace.any_handlers:
+        registered = namespace.registered
+        own = socket.registered
+        handlers = registered.events.get(event.name, ())
+        count = len(handlers)
+        # Who sees every event: if there is anybody, this is no simple case.
+        watchers = registered.any
+        alone = False
+        if own is not None:
+            own_handlers = own.events.get(event.name, ())
+            if own_handlers and not handlers:
+                handlers = own_handlers
+                alone = True
+            count += len(own_handlers)
+            watchers = watchers or own.any or own.middlewares
+        if watchers or count != 1:
+            if not watchers and not count:
                 return None
             link.running += 1
             return self._run_event(event, self._several(event))
         try:
             args = event.args
-            # One argument is so common that it is worth a call without a tuple.
-            result = handlers[0](socket, args[0]) if len(args) == 1 else handlers[0](socket, *args)
+            if alone:
+                result = handlers[0](*args)
+            else:
+                # One argument is so common that it is worth a call without a tuple.
+                result = handlers[0](socket, args[0]) if len(args) == 1 else handlers[0](socket, *args)
             if type(result) is CoroutineType:
                 # Its first step is taken here: most handlers never suspend, and these need no second coroutine.
                 ended, value = first_step(result)
@@ -118,28 +148,90 @@ class Dispatcher:
 
     async def _several(self, event: EventReceived) -> object:
         """Every handler of an event in turn; the first value that one returns is the acknowledgement."""
-        calls = self._calls
         socket = event.socket
+        registered = socket.namespace.registered
+        own = socket.registered
+        if own is not None and own.middlewares and not await self._let_through(event, own):
+            return None
+        name = event.name
+        args = event.args
+        if registered.any:
+            await self._each(registered.any, (socket, name, *args), socket, name)
+        if own is not None and own.any:
+            await self._each(own.any, (name, *args), socket, name)
+        answer = await self._each(registered.events.get(name, ()), (socket, *args), socket, name)
+        if own is not None:
+            own_answer = await self._each(own.events.get(name, ()), args, socket, name)
+            if answer is None:
+                answer = own_answer
+        return answer
+
+    async def _each(
+        self, handlers: tuple[Handler, ...], args: Sequence[object], subject: object, name: str | int | float
+    ) -> object:
         answer: object = None
-        if socket.namespace.any_handlers:
-            await calls.run_all(socket.namespace.any_handlers, (socket, event.name, *event.args), str(event.name))
-        for handler in socket.namespace.handlers.get(event.name, ()):
+        for handler in handlers:
             try:
-                result = handler(socket, *event.args)
+                result = handler(*args)
                 if is_awaitable(result):
                     result = await result
             except Exception as error:
-                await calls.failed(error, socket, str(event.name))
+                await self._calls.failed(error, subject, str(name))
                 continue
             if answer is None:
                 answer = result
         return answer
 
+    async def _let_through(self, event: EventReceived, own: Listeners) -> bool:
+        """Whether every middleware of a socket lets an event reach its handlers."""
+        socket = event.socket
+        connected = socket.connected
+        for middleware in own.middlewares:
+            try:
+                result = middleware(event.name, event.args)
+                if is_awaitable(result):
+                    await result
+            except Exception as error:
+                handlers = own.lifecycle.get("error")
+                if handlers:
+                    await self._each(handlers, (error,), socket, "error")
+                else:
+                    await self._calls.failed(error, socket, str(event.name))
+                return False
+        # An event that came before its client went is handled, unless the middleware has waited for longer than that.
+        return socket.connected or not connected
+
+    # From other servers ---------------------------------------------------------------------------------------
+
+    async def _server_side(self, event: ServerSideEventReceived) -> None:
+        namespace = event.namespace
+        handlers = namespace.registered.server_side.get(event.name, ())
+        answer = await self._each(handlers, event.args, namespace, event.name)
+        if event.ack is not None:
+            try:
+                event.ack(answer)
+            except Exception as error:
+                await self._calls.failed(error, namespace, str(event.name))
+
     # Joining and leaving --------------------------------------------------------------------------------------
+
+    async def _decide(self, request: NamespaceRequest) -> None:
+        try:
+            admitted = request.ask()
+            if is_awaitable(admitted):
+                admitted = await admitted
+        except Exception as error:
+            request.refuse()
+            await self._calls.failed(error, None, "namespace predicate")
+        except BaseException:
+            request.refuse()
+            raise
+        else:
+            request.answer(bool(admitted))
 
     async def _admit(self, socket: Socket) -> None:
         try:
-            for middleware in socket.namespace.middlewares:
+            for middleware in socket.namespace.registered.middlewares:
                 result = middleware(socket)
                 if is_awaitable(result):
                     await result
@@ -155,28 +247,34 @@ class Dispatcher:
             socket.refuse("internal error")
             raise
         if socket.accept():
-            await self._calls.run_all(socket.namespace.lifecycle.get("connection", ()), (socket,), "connection")
+            lifecycle = socket.namespace.registered.lifecycle
+            await self._calls.run_all(lifecycle.get("connection", ()), (socket,), "connection")
 
     def _disconnected(self, event: SocketDisconnected) -> _Call | None:
         socket = event.socket
         # Here and not when it was noticed: events in front of this one may have been kept meanwhile.
         socket.link.drop_held(lambda held: held.socket is socket)
-        if "disconnecting" in socket.namespace.lifecycle:
+        if socket.registered is not None or "disconnecting" in socket.namespace.registered.lifecycle:
             return self._run_disconnect(event)
         socket.release()
         return self._lifecycle(socket.namespace, "disconnect", (socket, event.reason))
 
     async def _run_disconnect(self, event: SocketDisconnected) -> None:
         socket = event.socket
-        lifecycle = socket.namespace.lifecycle
+        lifecycle = socket.namespace.registered.lifecycle
+        own = {} if socket.registered is None else socket.registered.lifecycle
+        args = (event.reason,)
         try:
-            await self._calls.run_all(lifecycle["disconnecting"], (socket, event.reason), "disconnecting")
+            await self._each(lifecycle.get("disconnecting", ()), (socket, *args), socket, "disconnecting")
+            await self._each(own.get("disconnecting", ()), args, socket, "disconnecting")
         finally:
             socket.release()
-        await self._calls.run_all(lifecycle.get("disconnect", ()), (socket, event.reason), "disconnect")
+            socket.forget_handlers()
+        await self._each(lifecycle.get("disconnect", ()), (socket, *args), socket, "disconnect")
+        await self._each(own.get("disconnect", ()), args, socket, "disconnect")
 
     def _lifecycle(self, namespace: Namespace, name: str, args: tuple[object, ...]) -> _Call | None:
-        handlers = namespace.lifecycle.get(name)
+        handlers = namespace.registered.lifecycle.get(name)
         return self._calls.run_all(handlers, args, name) if handlers else None
 
     def _reported(self, error: Exception, subject: object, name: str) -> _Call | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from re import Pattern
+from typing import Any, TypeVar, overload
 
 from siocore.application.calls import Calls
 from siocore.application.client_bundle import bundle_resources
@@ -12,10 +13,12 @@ from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.server import ServerProtocol
 from siocore.events import Event
 from siocore.options import ServerOptions
-from siocore.socketio.acks import BroadcastAck
+from siocore.socketio.acks import BroadcastAck, ServerSideAck
 from siocore.socketio.adapter import Adapter
 from siocore.socketio.broadcast import BroadcastOperator
+from siocore.socketio.listeners import Handler
 from siocore.socketio.namespace import Namespace
+from siocore.socketio.parent import NamespacePredicate, ParentNamespace
 from siocore.socketio.socket import Socket
 from siocore.waiting import Ready
 
@@ -47,25 +50,73 @@ class Server(Calls):
         """The namespace ``/``."""
         return self._root
 
-    def of(self, name: str) -> Namespace:
-        """A namespace; made on first use. Clients can join it from then on."""
-        return self.protocol.of(name)
+    @overload
+    def of(self, name: str) -> Namespace: ...
+    @overload
+    def of(self, name: Pattern[str] | NamespacePredicate) -> ParentNamespace: ...
+    def of(self, name: str | Pattern[str] | NamespacePredicate) -> Namespace | ParentNamespace:
+        """A namespace; made on first use. Clients can join it from then on.
+
+        With a regular expression that must match the whole of a name, or a predicate that is called with name and
+        auth value (and may be a coroutine function): the parent of all namespaces which it accepts.
+        """
+        return self.protocol.of(name) if isinstance(name, str) else self.protocol.of_all(name)
 
     # The namespace "/" ----------------------------------------------------------------------------------------
 
-    def on(self, name: str) -> Callable[[_H], _H]:
+    def on(self, name: str | int) -> Callable[[_H], _H]:
         """Register a handler: see :meth:`Namespace.on`."""
         return self._root.on(name)
+
+    def prepend(self, name: str | int) -> Callable[[_H], _H]:
+        """Register a handler in front of the others: see :meth:`Namespace.prepend`."""
+        return self._root.prepend(name)
+
+    def once(self, name: str | int) -> Callable[[_H], _H]:
+        """Register a handler for one event: see :meth:`Namespace.once`."""
+        return self._root.once(name)
+
+    def off(self, name: str | int | None = None, handler: Handler | None = None) -> None:
+        """Take handlers away: see :meth:`Namespace.off`."""
+        self._root.off(name, handler)
+
+    def listeners(self, name: str | int) -> list[Handler]:
+        """The handlers of this name."""
+        return self._root.listeners(name)
 
     def on_any(self, handler: _H) -> _H:
         """Register a handler for every event: see :meth:`Namespace.on_any`."""
         return self._root.on_any(handler)
 
+    def prepend_any(self, handler: _H) -> _H:
+        """Register a catch-all handler in front of the others."""
+        return self._root.prepend_any(handler)
+
+    def off_any(self, handler: Handler | None = None) -> None:
+        """Take away a catch-all handler, or all of them."""
+        self._root.off_any(handler)
+
+    def listeners_any(self) -> list[Handler]:
+        """The catch-all handlers."""
+        return self._root.listeners_any()
+
+    def on_server_side(self, name: str | int) -> Callable[[_H], _H]:
+        """Register a handler for what other servers send: see :meth:`Namespace.on_server_side`."""
+        return self._root.on_server_side(name)
+
+    def server_side_emit(self, name: str | int, *args: object) -> None:
+        """Send an event to the other servers: see :meth:`Namespace.server_side_emit`."""
+        self._root.server_side_emit(name, *args)
+
+    def server_side_emit_with_ack(self, name: str | int, *args: object, timeout: float = 5.0) -> ServerSideAck:
+        """Send an event to the other servers and await the list of their answers."""
+        return self._root.server_side_emit_with_ack(name, *args, timeout=timeout)
+
     def use(self, middleware: _H) -> _H:
         """Register a middleware: see :meth:`Namespace.use`."""
         return self._root.use(middleware)
 
-    def emit(self, name: str, *args: object) -> Ready:
+    def emit(self, name: str | int, *args: object) -> Ready:
         """Send an event to every socket."""
         return self._root.emit(name, *args)
 
@@ -73,7 +124,7 @@ class Server(Calls):
         """Send the event ``message`` to every socket."""
         return self._root.send(*args)
 
-    def emit_with_ack(self, name: str, *args: object) -> BroadcastAck:
+    def emit_with_ack(self, name: str | int, *args: object) -> BroadcastAck:
         """Send an event to every socket and await the list of their answers."""
         return self._root.emit_with_ack(name, *args)
 

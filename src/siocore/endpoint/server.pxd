@@ -6,7 +6,7 @@ cimport cython
 
 
 cdef class ServerProtocol(EngineServerProtocol):
-    cdef object _make_adapter
+    cdef object _directory
     cdef public dict namespaces
 
     cpdef abort(self, double now)

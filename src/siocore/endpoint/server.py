@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from re import Pattern
 
 from siocore.codec.msgpack_parser import MsgpackParser
 from siocore.endpoint.engine import EngineServerProtocol
@@ -14,6 +15,7 @@ from siocore.request import Request
 from siocore.socketio.adapter import Adapter
 from siocore.socketio.client import Client
 from siocore.socketio.namespace import Namespace
+from siocore.socketio.parent import Directory, NamespacePredicate, ParentNamespace
 
 __all__ = ["ServerProtocol"]
 
@@ -27,15 +29,15 @@ class ServerProtocol(EngineServerProtocol):
     Driven like :class:`EngineServerProtocol`. ``adapter`` makes the rooms of a namespace (default: in memory).
     """
 
-    __slots__ = ("_make_adapter", "namespaces")
+    __slots__ = ("_directory", "namespaces")
 
     def __init__(self, options: ServerOptions | None = None, *, adapter: Callable[[], Adapter] | None = None) -> None:
         options = ServerOptions() if options is None else options
         if options.parser == "msgpack":
             options = replace(options, parser=MsgpackParser())
         super().__init__(options)
-        self._make_adapter = adapter
-        self.namespaces: dict[str, Namespace] = {}
+        self._directory = Directory(self, adapter)
+        self.namespaces: dict[str, Namespace] = self._directory.namespaces
         self.of("/")
 
     def of(self, name: str) -> Namespace:
@@ -43,15 +45,11 @@ class ServerProtocol(EngineServerProtocol):
 
         Raises ValueError for a name that no client could send.
         """
-        if not name.startswith("/"):
-            name = "/" + name
-        if "," in name or "\x1e" in name or len(name) > self.options.limits.max_namespace_length:
-            raise ValueError(f"not a name for a namespace: {name!r}")
-        namespace = self.namespaces.get(name)
-        if namespace is None:
-            adapter = None if self._make_adapter is None else self._make_adapter()
-            namespace = self.namespaces[name] = Namespace(name, self, adapter)
-        return namespace
+        return self._directory.of(name)
+
+    def of_all(self, accepts: Pattern[str] | NamespacePredicate) -> ParentNamespace:
+        """The parent of all namespaces whose names a regular expression or a predicate accepts; made on first use."""
+        return self._directory.of_all(accepts)
 
     def abort(self, now: float) -> None:
         """Drop whatever is left, also what was kept for clients that may come back."""
@@ -61,7 +59,7 @@ class ServerProtocol(EngineServerProtocol):
                 namespace.adapter.stop_recovery()
 
     def session_opened(self, session: Session) -> None:
-        session.client = Client(session, self, self.namespaces)
+        session.client = Client(session, self, self._directory)
 
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:
         client = session.client

@@ -1,20 +1,20 @@
-"""Acknowledgements that clients owe us."""
+"""Acknowledgements that clients, and other servers, owe us."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from siocore.driven import DrivenEndpoint
-from siocore.errors import AckTimeout, Disconnected
+from siocore.errors import AckTimeout, Disconnected, LocalProtocolError
 from siocore.timers import Timer
 from siocore.waiting import Waiter
 
 if TYPE_CHECKING:
     from siocore.socketio.socket import Socket
 
-__all__ = ["BroadcastAck", "PendingAck", "SocketAck", "ack_value"]
+__all__ = ["Answers", "BroadcastAck", "PendingAck", "ServerSideAck", "SocketAck", "ack_value"]
 
 
 def ack_value(args: list[object]) -> object:
@@ -62,15 +62,28 @@ class PendingAck:
             raise copy(self._error)
         return self._result
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def cancel(self) -> None:
+        """Give up: whatever comes from now on is nobody's."""
         if not self.done:
-            self._waiter = self._hub.new_waiter()
-            try:
-                yield from self._waiter.wait().__await__()
-            finally:
-                if not self.done:
-                    self._finish()
+            self._finish()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        while not self.done:
+            yield from self.wait()
         return self.result()
+
+    def wait(self) -> Generator[Any, None, None]:
+        """Wait until there is news."""
+        if self._waiter is not None:
+            raise LocalProtocolError("somebody awaits this acknowledgement already")
+        self._waiter = self._hub.new_waiter()
+        try:
+            yield from self._waiter.wait().__await__()
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            self._waiter = None
 
     def _forget(self) -> None:
         raise NotImplementedError
@@ -108,44 +121,140 @@ class SocketAck(PendingAck):
         self._socket.pending_acks.pop(self.id, None)
 
 
-class BroadcastAck(PendingAck):
-    """From every socket of a broadcast. The result is the list of answers in order of arrival.
+class GatheredAck(PendingAck):
+    """From several. The result is the list of answers in order of arrival; ``async for`` gets each as it arrives.
 
-    A client that disconnects meanwhile is not waited for, and has no answer in the list.
+    Those that go away meanwhile are not waited for, and have no answer in the list. The loop ends when nobody is left
+    to wait for; when the time is up it raises AckTimeout, after the last answer that came. Leaving it gives up.
     """
 
-    __slots__ = ("_responses", "_waited_for")
+    __slots__ = ("_begun", "responses")
 
     def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float) -> None:
         super().__init__(hub, ack_id, timeout)
-        self._responses: list[object] = []
+        #: The answers so far.
+        self.responses: list[Any] = []
+        self._begun = False
+
+    def __aiter__(self) -> Answers:
+        return Answers(self)
+
+    def begin(self) -> None:
+        """Everybody has been asked."""
+        self._begun = True
+        self._settle()
+
+    def cancel(self) -> None:
+        if not self.done:
+            self._finish(self.responses)
+
+    def timer_expired(self, kind: int, now: float) -> None:
+        missing = f"operation has timed out: {self._missing()} did not answer"
+        self._finish(error=AckTimeout(missing, self.responses))
+
+    def _missing(self) -> int:
+        """How many have not answered."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        if self._begun and not self.done and not self._missing():
+            self._finish(self.responses)
+
+    def _add(self, answer: object) -> None:
+        self.responses.append(answer)
+        self._settle()
+        if self._waiter is not None:
+            self._waiter.wake()
+
+
+class Answers:
+    """``async for answer in io.emit_with_ack("question")``."""
+
+    __slots__ = ("_pending", "_taken")
+
+    def __init__(self, pending: GatheredAck) -> None:
+        self._pending = pending
+        self._taken = 0
+
+    def __aiter__(self) -> Answers:
+        return self
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        pending = self._pending
+        while self._taken == len(pending.responses):
+            if pending.done:
+                pending.result()
+                raise StopAsyncIteration
+            yield from pending.wait()
+        self._taken += 1
+        return pending.responses[self._taken - 1]
+
+    def __del__(self) -> None:
+        # The loop was left: a plain iterator is told in no other way.
+        self._pending.cancel()
+
+
+class BroadcastAck(GatheredAck):
+    """From every socket of a broadcast."""
+
+    __slots__ = ("_waited_for",)
+
+    def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float) -> None:
+        super().__init__(hub, ack_id, timeout)
         self._waited_for: set[Socket] = set()
 
     def expect(self, sockets: list[Socket]) -> None:
-        """The broadcast went to these sockets; it is complete when each has answered or gone."""
-        self._waited_for = set(sockets)
+        """The broadcast goes to these sockets, too."""
+        self._waited_for.update(sockets)
         for socket in sockets:
             socket.pending_acks[self.id] = self
-        if not sockets:
-            self._finish(self._responses)
 
     def acknowledged(self, socket: Socket, args: list[object]) -> None:
-        self._responses.append(ack_value(args))
-        self._settle(socket)
+        self._waited_for.discard(socket)
+        self._add(ack_value(args))
 
     def disconnected(self, socket: Socket) -> None:
-        self._settle(socket)
-
-    def timer_expired(self, kind: int, now: float) -> None:
-        missing = len(self._waited_for)
-        self._finish(error=AckTimeout(f"operation has timed out: {missing} clients did not answer", self._responses))
-
-    def _settle(self, socket: Socket) -> None:
         self._waited_for.discard(socket)
-        if not self._waited_for:
-            self._finish(self._responses)
+        self._settle()
+
+    def _missing(self) -> int:
+        return len(self._waited_for)
 
     def _forget(self) -> None:
         for socket in self._waited_for:
             socket.pending_acks.pop(self.id, None)
         self._waited_for = set()
+
+
+class ServerSideAck(GatheredAck):
+    """From the other servers of a cluster. Their adapter tells it what comes."""
+
+    __slots__ = ("_expected",)
+
+    def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float) -> None:
+        super().__init__(hub, ack_id, timeout)
+        self._expected = 0
+
+    def expect(self, servers: int) -> None:
+        """So many servers are asked, too. To be called before ``server_side_emit`` returns."""
+        self._expected += servers
+
+    def answered(self, value: object) -> None:
+        """A server has answered."""
+        if not self.done:
+            self._expected -= 1
+            self._add(value)
+
+    def gone(self) -> None:
+        """A server will not answer any more."""
+        self._expected -= 1
+        self._settle()
+
+    def _missing(self) -> int:
+        return max(self._expected, 0)
+
+    def _forget(self) -> None:
+        return

@@ -16,7 +16,7 @@ from siocore.socketio.recovery_memory import RecoveryMemory
 from siocore.waiting import Resolved
 
 if TYPE_CHECKING:
-    from siocore.socketio.acks import BroadcastAck
+    from siocore.socketio.acks import BroadcastAck, ServerSideAck
     from siocore.socketio.namespace import Namespace
     from siocore.socketio.socket import Socket
 
@@ -86,6 +86,18 @@ class Adapter(ABC):
     @abstractmethod
     def disconnect_sockets(self, selection: Selection, *, close: bool) -> None: ...
 
+    @abstractmethod
+    def server_side_emit(self, data: tuple[object, ...], ack: ServerSideAck | None) -> None:
+        """Hand an event, its name and arguments, to the same namespace of the other servers.
+
+        There it goes to ``Namespace.server_side_received``. With ``ack``, the answers come back by ``ack.expect(n)``
+        at once, then ``ack.answered(value)`` or ``ack.gone()`` for each of the n servers.
+        """
+
+    def close(self) -> None:
+        """The namespace has ended. Nothing else is called any more."""
+        return
+
     # Connection state recovery: for adapters that offer it ------------------------------------------------------
 
     def start_recovery(self, namespace: Namespace) -> None:
@@ -123,6 +135,10 @@ class Adapter(ABC):
 
     def holds_session(self, sid: str) -> bool:
         """Whether the socket with this id is gone and may come back: its room is nobody else's meanwhile."""
+        return False
+
+    def holds_sessions(self) -> bool:
+        """Whether any socket is gone and may come back. ``namespace.unused()`` tells when that has changed to no."""
         return False
 
     def stop_recovery(self) -> None:
@@ -184,7 +200,14 @@ class MemoryAdapter(Adapter):
             sockets = [socket for socket in sockets if socket.link.writable]
         if ack is not None:
             ack.expect(sockets)
-        elif self._memory is not None:
+        if sockets and sockets[0].namespace.tapped:
+            tapped = frozenset(sockets[0].namespace.tapped)
+            for socket in sockets:
+                if socket in tapped:
+                    socket.tell_outgoing(data)
+            # Its handler may have disconnected it.
+            sockets = [socket for socket in sockets if socket.connected]
+        if ack is None and self._memory is not None:
             self._memory.deliver(data, message, selection, sockets)
             return
         for socket in sockets:
@@ -204,6 +227,9 @@ class MemoryAdapter(Adapter):
         for socket in self.members(selection):
             socket.disconnect(close=close)
 
+    def server_side_emit(self, data: tuple[object, ...], ack: ServerSideAck | None) -> None:
+        """There are no other servers: nobody receives it, and nobody is waited for."""
+
     def start_recovery(self, namespace: Namespace) -> None:
         self._memory = RecoveryMemory(namespace)
 
@@ -221,6 +247,9 @@ class MemoryAdapter(Adapter):
 
     def holds_session(self, sid: str) -> bool:
         return self._memory is not None and self._memory.holds(sid)
+
+    def holds_sessions(self) -> bool:
+        return self._memory is not None and self._memory.holds_sessions
 
     def stop_recovery(self) -> None:
         self._recovery_memory.clear()

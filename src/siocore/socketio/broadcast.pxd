@@ -1,3 +1,5 @@
+from siocore.socketio.names cimport check_event_name
+
 cdef int _EVENT
 
 

@@ -9,10 +9,11 @@ from siocore.errors import LocalProtocolError
 from siocore.packets import SocketPacketType
 from siocore.socketio.acks import BroadcastAck
 from siocore.socketio.adapter import EVERYBODY, Selection
-from siocore.waiting import READY, Ready
+from siocore.socketio.names import check_event_name
+from siocore.waiting import READY, Joined, Ready
 
 if TYPE_CHECKING:
-    from siocore.socketio.namespace import Namespace
+    from siocore.socketio.namespace import AnyNamespace
     from siocore.socketio.socket import Socket
 
 __all__ = ["BroadcastOperator"]
@@ -25,7 +26,7 @@ class BroadcastOperator:
 
     __slots__ = ("_namespace", "_selection", "_timeout")
 
-    def __init__(self, namespace: Namespace, selection: Selection = EVERYBODY, timeout: float = 5.0) -> None:
+    def __init__(self, namespace: AnyNamespace, selection: Selection = EVERYBODY, timeout: float = 5.0) -> None:
         self._namespace = namespace
         self._selection = selection
         self._timeout = timeout
@@ -62,7 +63,7 @@ class BroadcastOperator:
 
     # What -----------------------------------------------------------------------------------------------------
 
-    def emit(self, name: str, *args: object) -> Ready:
+    def emit(self, name: str | int, *args: object) -> Ready:
         """Send an event to all that are selected. Encoded once. Raises LocalProtocolError if it can't be encoded."""
         self._broadcast(name, args, None)
         return READY
@@ -71,18 +72,20 @@ class BroadcastOperator:
         """Emit the event ``message``."""
         return self.emit("message", *args)
 
-    def emit_with_ack(self, name: str, *args: object) -> BroadcastAck:
+    def emit_with_ack(self, name: str | int, *args: object) -> BroadcastAck:
         """Send an event and await the answers of all: a list in order of arrival.
 
         Awaiting raises AckTimeout, with ``responses``, if some have not answered within ``timeout(...)`` (5 s).
+        ``async for answer in io.emit_with_ack("question")`` gets each answer when it arrives.
         """
         hub = self._namespace.hub
         pending = BroadcastAck(hub, self._namespace.next_ack_id(), self._timeout)
         try:
             self._broadcast(name, args, pending)
         except BaseException:
-            hub.timers.cancel(pending._timer)
+            pending.cancel()
             raise
+        pending.begin()
         return pending
 
     def fetch_sockets(self) -> Awaitable[list[Socket]]:
@@ -90,30 +93,40 @@ class BroadcastOperator:
 
         An adapter for a cluster asks the other servers; in memory, the answer is there at once.
         """
-        return self._namespace.adapter.fetch_sockets(self._selection)
+        targets = self._namespace.targets()
+        if len(targets) == 1:
+            return targets[0].adapter.fetch_sockets(self._selection)
+        return Joined([each.adapter.fetch_sockets(self._selection) for each in targets])
 
     def local_sockets(self) -> list[Socket]:
         """Those of them that are connected to this process, without waiting for anybody."""
-        return self._namespace.adapter.members(self._selection)
+        return [socket for each in self._namespace.targets() for socket in each.adapter.members(self._selection)]
 
     def sockets_join(self, *rooms: str) -> None:
-        self._namespace.adapter.sockets_join(self._selection, rooms)
+        """Put those that are selected into rooms."""
+        for each in self._namespace.targets():
+            each.adapter.sockets_join(self._selection, rooms)
 
     def sockets_leave(self, *rooms: str) -> None:
-        self._namespace.adapter.sockets_leave(self._selection, rooms)
+        """Take those that are selected out of rooms."""
+        for each in self._namespace.targets():
+            each.adapter.sockets_leave(self._selection, rooms)
 
     def disconnect_sockets(self, *, close: bool = False) -> None:
-        self._namespace.adapter.disconnect_sockets(self._selection, close=close)
+        """Disconnect those that are selected. With ``close`` their whole connections end."""
+        for each in self._namespace.targets():
+            each.adapter.disconnect_sockets(self._selection, close=close)
 
     def _with(self, selection: Selection) -> BroadcastOperator:
         return BroadcastOperator(self._namespace, selection, self._timeout)
 
-    def _broadcast(self, name: str, args: tuple[object, ...], ack: BroadcastAck | None) -> None:
-        self._namespace.check_event(name)
+    def _broadcast(self, name: str | int, args: tuple[object, ...], ack: BroadcastAck | None) -> None:
+        check_event_name(name)
         data = (name, *args)
-        message = self._namespace.encode(_EVENT, data, None if ack is None else ack.id)
-        message.compress = self._selection.compress
-        self._namespace.adapter.broadcast(data, message, self._selection, ack)
+        for namespace in self._namespace.targets():
+            message = namespace.encode(_EVENT, data, None if ack is None else ack.id)
+            message.compress = self._selection.compress
+            namespace.adapter.broadcast(data, message, self._selection, ack)
 
 
 def _names(rooms: tuple[str, ...]) -> frozenset[str]:

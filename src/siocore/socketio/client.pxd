@@ -6,6 +6,7 @@ from siocore._speedups._socketio cimport decode_socket_packet, encode_packet
 from siocore.driven cimport DrivenEndpoint
 from siocore.events cimport EventReceived
 from siocore.link cimport Link
+from siocore.socketio.namespace cimport Namespace
 from siocore.socketio.socket cimport Socket
 from siocore.timers cimport Timer
 
@@ -18,9 +19,10 @@ cdef class Client:
     cdef Timer _attachment_timer
     cdef Timer _connect_timer
     cdef object _limits
-    cdef dict _namespaces
+    cdef object _directory
     cdef object _reader
     cdef CReconstructor _reconstructor
+    cdef list _requests
     cdef list _sockets
     cdef public DrivenEndpoint hub
     cdef public Link link
@@ -36,3 +38,7 @@ cdef class Client:
     @cython.locals(socket=Socket)
     cdef Socket _joined(self, str name)
     cdef _drop_reconstruction(self)
+    cdef _join(self, Namespace namespace, object auth)
+    cdef _leave(self, Namespace namespace)
+    cdef _refuse_name(self, str name, str message)
+    cdef bint _requested(self, str name)

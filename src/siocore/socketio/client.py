@@ -17,10 +17,11 @@ from siocore.codec.message import Outgoing, TextMessage
 from siocore.codec.parser import PacketReader, Parser, write_packet
 from siocore.driven import DrivenEndpoint
 from siocore.errors import DecodeError
-from siocore.events import ConnectRequested, EventReceived, SocketDisconnected
+from siocore.events import ConnectRequested, EventReceived, NamespaceRequested, SocketDisconnected
 from siocore.link import Link
 from siocore.packets import SocketPacketType
 from siocore.socketio.namespace import Namespace
+from siocore.socketio.parent import Directory, NamespaceRequest, ParentNamespace
 from siocore.socketio.recovery import NamespaceRecovery
 from siocore.socketio.socket import Socket, SocketState
 from siocore.timers import Timer
@@ -45,19 +46,20 @@ class Client:
     __slots__ = (
         "_attachment_timer",
         "_connect_timer",
+        "_directory",
         "_limits",
-        "_namespaces",
         "_reader",
         "_reconstructor",
+        "_requests",
         "_sockets",
         "hub",
         "link",
     )
 
-    def __init__(self, link: Link, hub: DrivenEndpoint, namespaces: dict[str, Namespace]) -> None:
+    def __init__(self, link: Link, hub: DrivenEndpoint, directory: Directory) -> None:
         self.link = link
         self.hub = hub
-        self._namespaces = namespaces
+        self._directory = directory
         self._limits = hub.options.limits
         parser = cast("Parser | None", hub.options.parser)
         # None for packets as the protocol has them.
@@ -65,6 +67,8 @@ class Client:
         # One nearly always, and few in any case: a list is smaller than a dict, and as fast.
         self._sockets: list[Socket] = []
         self._reconstructor: Reconstructor | None = None
+        #: Namespaces that were asked for and that the application is deciding on.
+        self._requests: list[NamespaceRequest] | None = None
         self._attachment_timer: Timer | None = None
         self._connect_timer: Timer | None = hub.timers.arm(hub.now + hub.options.connect_timeout, self, _CONNECT_TIMER)
 
@@ -143,6 +147,7 @@ class Client:
         self.hub.timers.cancel(self._connect_timer)
         self._connect_timer = None
         self._drop_reconstruction()
+        self._requests = None
         sockets, self._sockets = self._sockets, []
         for socket in sockets:
             self._end(socket, reason, detail)
@@ -192,8 +197,21 @@ class Client:
         if recovery is not None:
             recovery.refused(socket)
         socket.state = SocketState.DISCONNECTED
+        socket.forget_handlers()
         self._sockets.remove(socket)
+        self._leave(socket.namespace)
         self.link.send_outgoing(packet)
+
+    def decide(self, request: NamespaceRequest, admitted: bool) -> None:
+        """The application has an answer to a NamespaceRequested."""
+        if self._requests is None or request not in self._requests:
+            return
+        self._requests.remove(request)
+        parent = request.parent
+        if admitted and parent is not None:
+            self._enter(parent, request.name, request.auth)
+        else:
+            self._look_up(request)
 
     def disconnect(self, socket: Socket, *, close: bool) -> None:
         if close:
@@ -235,20 +253,61 @@ class Client:
 
     def _connect(self, packet: Packet) -> None:
         name = packet.namespace
-        if self._socket_in(name) is not None:
+        if self._socket_in(name) is not None or self._requested(name):
             self._violation("a second CONNECT for the same namespace")
             return
-        namespace = self._namespaces.get(name)
-        if namespace is None:
-            self._send(_CONNECT_ERROR, name, _error("Invalid namespace", None))
-        elif len(self._sockets) >= self.hub.options.limits.max_namespaces:
-            self._send(_CONNECT_ERROR, name, _error("Too many namespaces", None))
+        directory = self._directory
+        namespace = directory.namespaces.get(name)
+        if namespace is None and not directory.parents:
+            self._refuse_name(name, "Invalid namespace")
+        elif len(self._sockets) + len(self._requests or ()) >= self.hub.options.limits.max_namespaces:
+            self._refuse_name(name, "Too many namespaces")
         else:
-            auth = cast("Mapping[str, Any] | None", packet.data)
-            socket = Socket(self.hub.options.generate_id(), namespace, self, {} if auth is None else auth)
-            self._sockets.append(socket)
-            if namespace.recovery is None or not namespace.recovery.restore(socket):
-                self.hub.push_event(ConnectRequested(socket))
+            auth = cast("Mapping[str, Any] | None", packet.data) or {}
+            if namespace is not None and (namespace.parent is None or not namespace.parent.asks):
+                self._join(namespace, auth)
+            else:
+                self._look_up(NamespaceRequest(self, name, auth, directory.candidates(name)))
+
+    def _look_up(self, request: NamespaceRequest) -> None:
+        """Go on with the next parent that may have the namespace of this name."""
+        while (parent := request.next_parent()) is not None:
+            if parent.asks:
+                if self._requests is None:
+                    self._requests = []
+                self._requests.append(request)
+                self.hub.push_event(NamespaceRequested(request))
+                return
+            if parent.matches(request.name):
+                self._enter(parent, request.name, request.auth)
+                return
+        self._refuse_name(request.name, "Invalid namespace")
+
+    def _enter(self, parent: ParentNamespace, name: str, auth: Mapping[str, Any]) -> None:
+        namespace = self._directory.enter(name, parent)
+        if isinstance(namespace, Namespace):
+            self._join(namespace, auth)
+        else:
+            self._refuse_name(name, namespace)
+
+    def _join(self, namespace: Namespace, auth: Mapping[str, Any]) -> None:
+        if namespace.parent is not None:
+            namespace.users += 1
+        socket = Socket(self.hub.options.generate_id(), namespace, self, auth)
+        self._sockets.append(socket)
+        if namespace.recovery is None or not namespace.recovery.restore(socket):
+            self.hub.push_event(ConnectRequested(socket))
+
+    def _leave(self, namespace: Namespace) -> None:
+        if namespace.parent is not None:
+            namespace.users -= 1
+            namespace.unused()
+
+    def _refuse_name(self, name: str, message: str) -> None:
+        self._send(_CONNECT_ERROR, name, _error(message, None))
+
+    def _requested(self, name: str) -> bool:
+        return self._requests is not None and name in [each.name for each in self._requests]
 
     def _socket_in(self, name: str) -> Socket | None:
         """The socket in the namespace of this name, let in or not."""
@@ -267,6 +326,7 @@ class Client:
         if recovery is not None:
             recovery.ended(socket, reason)
         socket.end()
+        self._leave(socket.namespace)
         if was_connected:
             self.hub.push_event(SocketDisconnected(socket, reason, detail))
 

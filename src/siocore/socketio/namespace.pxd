@@ -1,21 +1,26 @@
 from siocore._speedups._socketio cimport encode_packet
 from siocore.driven cimport DrivenEndpoint
 from siocore.socketio.broadcast cimport BroadcastOperator
+from siocore.socketio.listeners cimport Listeners
 
 
-cdef class Namespace(BroadcastOperator):
+cdef class AnyNamespace(BroadcastOperator):
     cdef long long _ack_ids
+    cdef public DrivenEndpoint hub
+    cdef public Listeners registered
+
+
+cdef class Namespace(AnyNamespace):
     cdef double _max_attachments
     cdef public object adapter
-    cdef public tuple any_handlers
-    cdef public dict handlers
-    cdef public DrivenEndpoint hub
-    cdef public dict lifecycle
-    cdef public tuple middlewares
+    cdef public bint dynamic
     cdef public str name
+    cdef public object parent
     cdef public object parser
     cdef public object recovery
     cdef public dict sockets
+    cdef public set tapped
+    cdef public Py_ssize_t users
 
     cpdef check_attachments(self, list attachments)
     cpdef encode(self, int kind, object data, object ack_id)

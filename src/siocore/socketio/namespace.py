@@ -10,62 +10,183 @@ from siocore.codec.message import Outgoing, TextMessage
 from siocore.codec.parser import Parser, write_packet
 from siocore.driven import DrivenEndpoint
 from siocore.errors import LocalProtocolError
+from siocore.events import ServerSideEventReceived
+from siocore.socketio.acks import ServerSideAck
 from siocore.socketio.adapter import Adapter, MemoryAdapter
 from siocore.socketio.broadcast import BroadcastOperator
+from siocore.socketio.listeners import NAMESPACE_LIFECYCLE, Handler, Listeners, Once
 from siocore.socketio.names import check_event_name
 from siocore.socketio.recovery import NamespaceRecovery
 
 if TYPE_CHECKING:
+    from siocore.socketio.parent import ParentNamespace
     from siocore.socketio.socket import Socket
 
-__all__ = ["Handler", "Namespace"]
+__all__ = ["AnyNamespace", "Namespace"]
 
-Handler = Callable[..., Any]
 _H = TypeVar("_H", bound=Handler)
 
-_LIFECYCLE = {
-    "connection": "connection",
-    "connect": "connection",
-    "disconnecting": "disconnecting",
-    "disconnect": "disconnect",
-    "connection_error": "connection_error",
-}
 
+class AnyNamespace(BroadcastOperator):
+    """What a namespace and a :class:`ParentNamespace` have in common: handlers and middleware.
 
-class Namespace(BroadcastOperator):
-    """``io.of("/admin")``. Broadcasts to all its sockets with the same methods as ``io`` itself.
-
-    Handlers and middleware are only kept here; the application layer calls them.
+    They are only kept here; the application layer calls them.
     """
 
+    __slots__ = ("_ack_ids", "hub", "registered")
+
+    def __init__(self, hub: DrivenEndpoint, registered: Listeners) -> None:
+        super().__init__(self)
+        self.hub = hub
+        self.registered = registered
+        self._ack_ids = 0
+
+    # Handlers -------------------------------------------------------------------------------------------------
+
+    def on(self, name: str | int) -> Callable[[_H], _H]:
+        """Register a handler: ``@io.on("chat message")``. It is called with the socket and the event's arguments.
+
+        ``async def`` or plain ``def``; a return value that is not None is the acknowledgement (a tuple acknowledges
+        with several values). ``connection`` handlers get the socket, ``disconnecting`` and ``disconnect`` handlers
+        the socket and the reason; those of ``new_namespace``, on ``io`` alone, get the namespace.
+        """
+
+        def register(handler: _H) -> _H:
+            for each in self.registries():
+                each.add(name, handler, False)
+            return handler
+
+        return register
+
+    def prepend(self, name: str | int) -> Callable[[_H], _H]:
+        """:meth:`on`, in front of the handlers that are there already."""
+
+        def register(handler: _H) -> _H:
+            for each in self.registries():
+                each.add(name, handler, True)
+            return handler
+
+        return register
+
+    def once(self, name: str | int) -> Callable[[_H], _H]:
+        """:meth:`on`, for one event only, whichever socket's it is."""
+
+        def register(handler: _H) -> _H:
+            once = Once(handler, self, name)
+            for each in self.registries():
+                each.add(name, once, False)
+            return handler
+
+        return register
+
+    def off(self, name: str | int | None = None, handler: Handler | None = None) -> None:
+        """Take away a handler of this name (however often it is there), all of this name, or all of all names.
+
+        Handlers that run are not stopped. Middleware and catch-all handlers stay.
+        """
+        for each in self.registries():
+            each.remove(name, handler)
+
+    def listeners(self, name: str | int) -> list[Handler]:
+        """The handlers of this name, in the order of their calls."""
+        return self.registered.handlers(name)
+
+    def on_any(self, handler: _H) -> _H:
+        """Register a handler for every event: ``@io.on_any``. It is called with the socket, the name, the arguments.
+
+        Catch-all handlers are called before the others; what they return is no acknowledgement.
+        """
+        for each in self.registries():
+            each.add_any(handler, False)
+        return handler
+
+    def prepend_any(self, handler: _H) -> _H:
+        """:meth:`on_any`, in front of those that are there already."""
+        for each in self.registries():
+            each.add_any(handler, True)
+        return handler
+
+    def off_any(self, handler: Handler | None = None) -> None:
+        """Take away a catch-all handler, or all of them."""
+        for each in self.registries():
+            each.remove_any(handler)
+
+    def listeners_any(self) -> list[Handler]:
+        """The catch-all handlers, in the order of their calls."""
+        return list(self.registered.any)
+
+    def use(self, middleware: _H) -> _H:
+        """Register a middleware: ``@io.use``. It is called with the socket before this joins the namespace.
+
+        It lets the socket in by returning, and keeps it out by raising ConnectionRefused. No handler runs before
+        every middleware has returned.
+        """
+        for each in self.registries():
+            each.add_middleware(middleware)
+        return middleware
+
+    def on_server_side(self, name: str | int) -> Callable[[_H], _H]:
+        """Register a handler for what other servers send with ``server_side_emit``, called with the arguments.
+
+        A return value that is not None is the answer, if one is wanted. No client can reach it.
+        """
+
+        def register(handler: _H) -> _H:
+            for each in self.registries():
+                each.add_server_side(name, handler)
+            return handler
+
+        return register
+
+    # For the modules beside this one --------------------------------------------------------------------------
+
+    def registries(self) -> list[Listeners]:
+        """Wherever a handler must be entered that is registered here."""
+        raise NotImplementedError
+
+    def next_ack_id(self) -> int:
+        ack_id = self._ack_ids
+        self._ack_ids += 1
+        return ack_id
+
+    def targets(self) -> list[Namespace]:
+        """The namespaces that a broadcast goes to."""
+        raise NotImplementedError
+
+
+class Namespace(AnyNamespace):
+    """``io.of("/admin")``. Broadcasts to all its sockets with the same methods as ``io`` itself."""
+
     __slots__ = (
-        "_ack_ids",
         "_max_attachments",
         "adapter",
-        "any_handlers",
-        "handlers",
-        "hub",
-        "lifecycle",
-        "middlewares",
+        "dynamic",
         "name",
+        "parent",
         "parser",
         "recovery",
         "sockets",
+        "tapped",
+        "users",
     )
 
-    def __init__(self, name: str, hub: DrivenEndpoint, adapter: Adapter | None = None) -> None:
-        super().__init__(self)
+    def __init__(
+        self, name: str, hub: DrivenEndpoint, adapter: Adapter | None = None, parent: ParentNamespace | None = None
+    ) -> None:
+        # A child goes by its parent's, until it gets handlers of its own.
+        super().__init__(hub, Listeners(NAMESPACE_LIFECYCLE) if parent is None else parent.registered)
         self.name = name
-        self.hub = hub
+        #: The family that it belongs to, if any.
+        self.parent = parent
         self.adapter = MemoryAdapter() if adapter is None else adapter
         #: Connected sockets by id.
         self.sockets: dict[str, Socket] = {}
-        self.handlers: dict[str | int | float, tuple[Handler, ...]] = {}
-        #: Kept apart from ``handlers``: a client can send an event named "connection", and must not reach these.
-        self.lifecycle: dict[str, tuple[Handler, ...]] = {}
-        self.any_handlers: tuple[Handler, ...] = ()
-        self.middlewares: tuple[Handler, ...] = ()
-        self._ack_ids = 0
+        #: Whether a client's CONNECT has made it.
+        self.dynamic = False
+        #: How many sockets are in it or want to be, where that decides on its life: in children.
+        self.users = 0
+        #: The sockets that have handlers for what is sent to them, if there are any.
+        self.tapped: set[Socket] | None = None
         self._max_attachments = hub.options.limits.max_attachments
         #: How packets are written, if not as the protocol says.
         self.parser = cast("Parser | None", hub.options.parser)
@@ -77,37 +198,48 @@ class Namespace(BroadcastOperator):
     def __repr__(self) -> str:
         return f"<Namespace {self.name!r}, {len(self.sockets)} sockets>"
 
-    def on(self, name: str) -> Callable[[_H], _H]:
-        """Register a handler: ``@io.on("chat message")``. It is called with the socket and the event's arguments.
+    def server_side_emit(self, name: str | int, *args: object) -> None:
+        """Send an event to the other servers of the cluster: to their handlers of :meth:`on_server_side`."""
+        check_event_name(name)
+        self.adapter.server_side_emit((name, *args), None)
 
-        ``async def`` or plain ``def``; a return value that is not None is the acknowledgement (a tuple acknowledges
-        with several values). ``connection`` handlers get the socket, ``disconnecting`` and ``disconnect`` handlers
-        the socket and the reason.
+    def server_side_emit_with_ack(self, name: str | int, *args: object, timeout: float = 5.0) -> ServerSideAck:
+        """Send an event to the other servers and await their answers: a list in order of arrival.
+
+        ``timeout`` is in seconds. Awaiting raises AckTimeout, with ``responses``, if some have not answered by then.
         """
+        check_event_name(name)
+        pending = ServerSideAck(self.hub, self.next_ack_id(), timeout)
+        try:
+            self.adapter.server_side_emit((name, *args), pending)
+        except BaseException:
+            pending.cancel()
+            raise
+        pending.begin()
+        return pending
 
-        def register(handler: _H) -> _H:
-            if name in _LIFECYCLE:
-                key = _LIFECYCLE[name]
-                self.lifecycle[key] = (*self.lifecycle.get(key, ()), handler)
-            else:
-                self.handlers[name] = (*self.handlers.get(name, ()), handler)
-            return handler
+    # For adapters ---------------------------------------------------------------------------------------------
 
-        return register
+    def server_side_received(self, data: list[Any], ack: Callable[[object], None] | None = None) -> None:
+        """Another server has emitted ``data``, a name and arguments: its handlers are called.
 
-    def on_any(self, handler: _H) -> _H:
-        """Register a handler for every event: ``@io.on_any``. It is called with the socket, the name, the arguments."""
-        self.any_handlers = (*self.any_handlers, handler)
-        return handler
-
-    def use(self, middleware: _H) -> _H:
-        """Register a middleware: ``@io.use``. It is called with the socket before this joins the namespace.
-
-        It lets the socket in by returning, and keeps it out by raising ConnectionRefused. No handler runs before
-        every middleware has returned.
+        ``ack``, if an answer is wanted, is called once with the first that a handler returns, or with None.
         """
-        self.middlewares = (*self.middlewares, middleware)
-        return middleware
+        self.hub.push_event(ServerSideEventReceived(self, data[0], data[1:], ack))
+
+    # For the modules beside this one --------------------------------------------------------------------------
+
+    def registries(self) -> list[Listeners]:
+        if self.parent is not None and self.registered is self.parent.registered:
+            self.registered = self.registered.copy()
+        return [self.registered]
+
+    def next_ack_id(self) -> int:
+        # A broadcast to a whole family has one id for all.
+        return AnyNamespace.next_ack_id(self) if self.parent is None else self.parent.next_ack_id()
+
+    def targets(self) -> list[Namespace]:
+        return [self]
 
     @property
     def recovery_in_use(self) -> bool:
@@ -117,15 +249,6 @@ class Namespace(BroadcastOperator):
     def is_taken(self, room: str) -> bool:
         """Whether the room belongs to a socket: one in the namespace, or one that may come back."""
         return room in self.sockets or (self.recovery is not None and self.adapter.holds_session(room))
-
-    def next_ack_id(self) -> int:
-        ack_id = self._ack_ids
-        self._ack_ids += 1
-        return ack_id
-
-    def check_event(self, name: object) -> None:
-        """Raise LocalProtocolError unless events may be sent under this name."""
-        check_event_name(name)
 
     def check_attachments(self, attachments: list[bytes]) -> None:
         """Raise LocalProtocolError for more binary attachments than clients accept."""
@@ -148,6 +271,11 @@ class Namespace(BroadcastOperator):
             self.check_attachments(attachments)
         return TextMessage(text, attachments)
 
+    def unused(self) -> None:
+        """Perhaps nobody needs it any more: a namespace that clients call into being ends then."""
+        if self.parent is not None:
+            self.parent.child_unused(self)
+
     def add(self, socket: Socket) -> None:
         """A socket was let in."""
         self.sockets[socket.id] = socket
@@ -159,3 +287,5 @@ class Namespace(BroadcastOperator):
         """A socket is gone."""
         self.adapter.remove(socket)
         self.sockets.pop(socket.id, None)
+        if self.tapped is not None:
+            self.tapped.discard(socket)

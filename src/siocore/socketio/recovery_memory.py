@@ -197,6 +197,11 @@ class RecoveryMemory:
         """Whether the socket with this id may come back."""
         return sid in self._ids
 
+    @property
+    def holds_sessions(self) -> bool:
+        """Whether any socket may come back."""
+        return bool(self._sessions)
+
     def clear(self) -> None:
         """Forget everything."""
         self._sessions.clear()
@@ -214,6 +219,8 @@ class RecoveryMemory:
         else:
             self._drop_all_events()
         self._watch(now)
+        if not self._sessions:
+            self._namespace.unused()
 
     def _forget(self, pid: str) -> StoredSession | None:
         session = self._sessions.pop(pid, None)

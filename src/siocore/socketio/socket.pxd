@@ -2,6 +2,7 @@ cimport cython
 
 from siocore._speedups._socketio cimport encode_packet
 from siocore.link cimport Link
+from siocore.socketio.listening cimport Listening
 from siocore.socketio.names cimport check_event_name
 from siocore.socketio.namespace cimport Namespace
 
@@ -14,7 +15,7 @@ cdef class Handshake:
     cdef public object auth
 
 
-cdef class Socket:
+cdef class Socket(Listening):
     cdef dict _acks
     cdef object _data
     cdef set _rooms
@@ -33,6 +34,7 @@ cdef class Socket:
     cpdef ask(self, object name, tuple args, object timeout, bint compress)
     cpdef end(self)
     cpdef release(self)
+    cpdef tell_outgoing(self, tuple data)
 
 
 cdef class SocketOperator:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from enum import IntEnum, auto
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from siocore._speedups import encode_packet
 from siocore.errors import LocalProtocolError
+from siocore.events import ListenerFailed
 from siocore.link import Link
 from siocore.packets import SocketPacketType
 from siocore.request import Headers
 from siocore.socketio.acks import PendingAck, SocketAck
 from siocore.socketio.adapter import Selection
 from siocore.socketio.broadcast import BroadcastOperator
+from siocore.socketio.listening import Listening
 from siocore.socketio.names import check_event_name
 from siocore.waiting import Sent
 
@@ -74,7 +76,7 @@ class Handshake:
         return self._link.request.secure
 
 
-class Socket:
+class Socket(Listening):
     """One client in one namespace. Made by the endpoint, handed to middleware and handlers."""
 
     __slots__ = (
@@ -92,6 +94,7 @@ class Socket:
     )
 
     def __init__(self, socket_id: str, namespace: Namespace, client: Client, auth: Mapping[str, Any]) -> None:
+        self.registered = None
         #: The socket's id: 20 characters that clients may know, unrelated to the session's secret id.
         self.id = socket_id
         self.namespace = namespace
@@ -154,7 +157,7 @@ class Socket:
 
     # Sending --------------------------------------------------------------------------------------------------
 
-    def emit(self, name: str, *args: object) -> Sent:
+    def emit(self, name: str | int, *args: object) -> Sent:
         """Send an event to this client. ``bytes`` anywhere in the arguments travel as binary attachments.
 
         A plain call: it queues and returns. ``await`` what it returns to wait while the client is slow. After the
@@ -170,6 +173,8 @@ class Socket:
         text, attachments = encode_packet(_EVENT, namespace.name, (name, *args), None)
         if attachments:
             namespace.check_attachments(attachments)
+        if self.registered is not None:
+            self.tell_outgoing((name, *args))
         if self.state is _CONNECTED:
             self.link.send_text(text, attachments)
         return Sent(self.link)
@@ -178,7 +183,7 @@ class Socket:
         """Emit the event ``message``."""
         return self.emit("message", *args)
 
-    def emit_with_ack(self, name: str, *args: object, timeout: float | None = None) -> PendingAck:
+    def emit_with_ack(self, name: str | int, *args: object, timeout: float | None = None) -> PendingAck:
         """Send an event and await the client's answer: ``answer = await socket.emit_with_ack("event", 1, timeout=5)``.
 
         The answer is None, one value, or a tuple if the client acknowledged with several. ``timeout`` is in seconds;
@@ -204,6 +209,11 @@ class Socket:
     def timeout(self, seconds: float) -> SocketOperator:
         """``await socket.timeout(5).emit_with_ack(...)``: how long to wait for the answer."""
         return SocketOperator(self).timeout(seconds)
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Everybody in the namespace who is connected to this process, but this socket."""
+        return self.broadcast.local
 
     @property
     def broadcast(self) -> BroadcastOperator:
@@ -283,18 +293,20 @@ class Socket:
             self._acks = {}
         return self._acks
 
-    def tell(self, name: str, args: tuple[object, ...], compress: bool) -> Sent:
+    def tell(self, name: str | int, args: tuple[object, ...], compress: bool) -> Sent:
         """:meth:`emit` with everything that it may be told."""
         if compress and self.namespace.parser is None:
             return self.emit(name, *args)
         check_event_name(name)
         message = self.namespace.encode(_EVENT, (name, *args), None)
         message.compress = compress
+        if self.registered is not None:
+            self.tell_outgoing((name, *args))
         if self.state is _CONNECTED:
             self.link.send_outgoing(message)
         return Sent(self.link)
 
-    def ask(self, name: str, args: tuple[object, ...], timeout: float | None, compress: bool) -> PendingAck:
+    def ask(self, name: str | int, args: tuple[object, ...], timeout: float | None, compress: bool) -> PendingAck:
         """:meth:`emit_with_ack` with everything that it may be told."""
         check_event_name(name)
         acks = self.pending_acks
@@ -306,6 +318,8 @@ class Socket:
         message = self.namespace.encode(_EVENT, (name, *args), ack_id)
         message.compress = compress
         pending = SocketAck(self.client.hub, ack_id, timeout, self)
+        if self.registered is not None:
+            self.tell_outgoing((name, *args))
         if self.state is SocketState.CONNECTED:
             acks[ack_id] = pending
             self.link.send_outgoing(message)
@@ -335,7 +349,7 @@ class Socket:
         self._data = SimpleNamespace(**data)
 
     def emit_recoverably(
-        self, name: str, args: tuple[object, ...], volatile: bool = False, compress: bool = True
+        self, name: str | int, args: tuple[object, ...], volatile: bool = False, compress: bool = True
     ) -> Sent:
         """By way of the adapter, which gives the event its offset and keeps it."""
         namespace = self.namespace
@@ -353,6 +367,8 @@ class Socket:
         self._snapshot = frozenset((self.id, *self.joined)) if self.connected else frozenset()
         if self.connected:
             self.namespace.remove(self)
+        else:
+            self.forget_handlers()
         self.state = SocketState.DISCONNECTED
         self._rooms = None
         if self._acks is not None:
@@ -363,6 +379,31 @@ class Socket:
     def release(self) -> None:
         """The ``disconnecting`` handlers have been started."""
         self._snapshot = None
+
+    def forget_handlers(self) -> None:
+        """The socket's own handlers have been called for the last time. They refer to the socket, as a rule."""
+        self.registered = None
+        self._tap(False)
+
+    def tell_outgoing(self, data: tuple[object, ...]) -> None:
+        """An event, its name and arguments, is about to be sent: call the handlers that want to know."""
+        listeners = self.registered
+        if listeners is not None and self.connected:
+            for handler in listeners.any_outgoing:
+                try:
+                    handler(*data)
+                except Exception as error:
+                    self.client.hub.push_event(ListenerFailed(self, cast("str | int", data[0]), error))
+
+    def _tap(self, tapped: bool) -> None:
+        namespace = self.namespace
+        if not tapped:
+            if namespace.tapped is not None:
+                namespace.tapped.discard(self)
+        elif self.state is not SocketState.DISCONNECTED:
+            if namespace.tapped is None:
+                namespace.tapped = set()
+            namespace.tapped.add(self)
 
 
 class SocketOperator:
@@ -391,7 +432,7 @@ class SocketOperator:
         """How long ``emit_with_ack`` waits."""
         return SocketOperator(self._socket, self._volatile, self._compress, seconds)
 
-    def emit(self, name: str, *args: object) -> Sent:
+    def emit(self, name: str | int, *args: object) -> Sent:
         """:meth:`Socket.emit`, in this way."""
         if self._volatile and not self._socket.link.writable:
             check_event_name(name)
@@ -404,6 +445,6 @@ class SocketOperator:
         """Emit the event ``message``."""
         return self.emit("message", *args)
 
-    def emit_with_ack(self, name: str, *args: object) -> PendingAck:
+    def emit_with_ack(self, name: str | int, *args: object) -> PendingAck:
         """:meth:`Socket.emit_with_ack`, in this way. Nothing that is to be answered is dropped."""
         return self._socket.ask(name, args, self._timeout, self._compress)

@@ -1,0 +1,5 @@
+from siocore.socketio.listeners cimport Listeners
+
+
+cdef class Listening:
+    cdef public Listeners registered
