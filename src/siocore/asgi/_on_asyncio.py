@@ -39,7 +39,10 @@ class AsgiAsyncioHost(AsyncioHost):
 
     @property
     def is_here(self) -> bool:
-        return asyncio.get_running_loop() is self._loop
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     @property
     def is_over(self) -> bool:

@@ -45,7 +45,10 @@ class AsgiTrioHost(TrioHost):
 
     @property
     def is_here(self) -> bool:
-        return trio.lowlevel.current_trio_token() is self._token
+        try:
+            return trio.lowlevel.current_trio_token() is self._token
+        except RuntimeError:
+            return False
 
     @property
     def is_over(self) -> bool:
