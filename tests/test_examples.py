@@ -88,6 +88,37 @@ def test_auth_asyncio_lets_in_who_knows_the_token_and_collects_answers() -> None
         assert client.expect("43/admin,2") == [["yes"]]
 
 
+def test_recovery_brings_back_the_document_and_what_was_missed() -> None:
+    with (
+        serve("serve", "recovery:io", folder=EXAMPLES) as server,
+        websocket(server.port) as writing,
+        websocket(server.port) as reading,
+    ):
+        writer, reader = Client(writing), Client(reading)
+        first = {}
+        for client in (writer, reader):
+            client.websocket.send("40")
+            first = client.expect("40")
+            client.websocket.send('420["open","plan"]')
+            assert client.expect("430") == [[]]
+        writing.send('42["append","one"]')
+        name, line, offset = reader.expect("42")
+        assert [name, line] == ["line", "one"]
+        reading.close()
+        server.wait_for_line(f"{first['sid']} is gone: transport close")
+        writing.send('42["append","two"]')
+        assert writer.expect("42")[:2] == ["line", "one"]
+        assert writer.expect("42")[:2] == ["line", "two"]
+        with websocket(server.port) as again:
+            reader = Client(again)
+            again.send("40" + json.dumps({"pid": first["pid"], "offset": offset}))
+            assert reader.expect("40") == first
+            assert reader.expect("42")[:2] == ["line", "two"]
+            server.wait_for_line(f"{first['sid']} is back, with 'plan' open")
+            writing.send('42["append","three"]')
+            assert reader.expect("42")[:2] == ["line", "three"]
+
+
 def test_engine_echo_sends_text_and_bytes_back() -> None:
     with serve("serve", "engine_echo:engine", folder=EXAMPLES) as server:
         with websocket(server.port, "/engine.io/") as raw:

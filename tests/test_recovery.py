@@ -8,7 +8,7 @@ import pytest
 
 from raw_client import RawPolling, RawWebSocket
 from recovering import App
-from siocore import LocalProtocolError
+from siocore import Limits, LocalProtocolError
 from siocore.testing import TestClient
 
 TRANSPORTS = ("websocket", "polling", "upgrade")
@@ -233,6 +233,22 @@ def test_a_volatile_event_that_ends_with_a_string_does_no_harm() -> None:
     app.io.emit("missed")
     assert client.reconnect() is True
     assert app.events(client) == [["missed"]]
+
+
+def test_a_volatile_event_that_got_lost_is_not_missed() -> None:
+    """The client has an offset that is not kept any more, and has got all that it must have."""
+    app = App(limits=Limits(max_recovery_events=3))
+    client = app.client()
+    app.io.emit("known")
+    assert app.events(client) == [["known"]]
+    for _ in range(4):
+        app.io.to("somebody else").emit("event")
+    for link in client.engine.links:
+        link.stall()
+    app.io.volatile.emit("volatile")
+    app.cut(client)
+    assert client.reconnect() is True
+    assert app.events(client) == []
 
 
 def test_events_that_want_an_acknowledgement_are_not_replayed() -> None:

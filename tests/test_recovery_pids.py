@@ -179,6 +179,7 @@ def test_middleware_sees_who_comes_back_and_may_refuse() -> None:
     assert seen[1] == (first.id, True, {first.id, "room"}, "ann")
     assert app.events(client) == []
     # The state is gone with the refusal.
+    assert not app.io.sockets.recovery_in_use
     assert client.reconnect() is False
     assert app.connected[1].id != first.id
     assert app.connected[1].rooms == {app.connected[1].id}
@@ -396,13 +397,37 @@ def test_a_store_may_answer_later() -> None:
 
 def test_a_client_that_the_store_does_not_know_joins_when_that_is_known() -> None:
     app, adapter = distant()
+    seen: list[Socket] = []
+    app.io.use(seen.append)
     returner = Returner(app, "unknown")
     assert len(returner.messages) == 1
     returning = adapter.asked[0][1]
     returning.lost()
     returning.lost()
     assert returner.answer["sid"] == app.connected[0].id
-    assert len(app.connected) == 1
+    assert seen == app.connected
+    assert len(seen) == 1
+
+
+def test_a_store_is_not_asked_for_what_can_not_be_a_pid() -> None:
+    app, adapter = distant()
+    Returner(app, "x" * 257)
+    Returner(app, "")
+    assert adapter.asked == []
+    assert len(app.connected) == 2
+    Returner(app, "x" * 256)
+    assert len(adapter.asked) == 1
+
+
+def test_middleware_does_not_see_a_client_that_has_gone_before_the_store_answered() -> None:
+    app, adapter = distant()
+    seen: list[Socket] = []
+    app.io.use(seen.append)
+    Returner(app, "unknown").websocket.stream.close()
+    app.server.settle()
+    adapter.answer()
+    app.server.settle()
+    assert seen == []
 
 
 def test_a_client_that_waits_for_the_store_has_not_joined() -> None:

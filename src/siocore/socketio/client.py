@@ -177,7 +177,6 @@ class Client:
     def _accept_recoverably(self, socket: Socket, recovery: NamespaceRecovery) -> bool:
         missed = recovery.admit(socket)
         if missed is None:
-            recovery.refused(socket)
             self.link.close("forced close", "what the client has missed was dropped while it waited to be let in")
             return False
         socket.state = SocketState.CONNECTED

@@ -111,8 +111,9 @@ class TestClient:
 
     def reconnect(self, namespace: str = "/", auth: Mapping[str, Any] | None = None, timeout: float = 60.0) -> bool:
         """Come back to a namespace on a new session, if the old one has ended. Whether the state was recovered."""
-        if self.engine.state == "closed":
+        if self.engine.state in ("closing", "closed"):
             self.ids.clear()
+            self.engine.on_message = None
             self.engine = self._open_engine()
             self.engine.on_message = self._message
         self.connect(namespace, auth, timeout)
