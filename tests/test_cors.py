@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from raw_client import EngineApp, RawPolling
-from siocore import ServerOptions
+from siocore import Cors, Request, ServerOptions
 from siocore.testing import TestServer
 from siocore.testing.wire import WEBSOCKET_HEADERS, Response, ResponseReader, request_bytes
 
@@ -118,6 +119,45 @@ def test_a_star_lets_in_all_and_never_with_credentials(
         assert response.headers["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.parametrize("kind", ["function", "pattern"])
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.parametrize(("origins", "host", "same"), ORIGINS)
+def test_a_function_or_a_pattern_lets_in_whom_it_names(
+    origins: list[str], host: str, same: bool, transport: str, kind: str
+) -> None:
+    def check(origin: str, request: Request) -> bool:
+        return origin in ("https://sub.chat.example", "https://chat.example:444") and request.method == "GET"
+
+    rule = check if kind == "function" else re.compile(r"https://(sub\.)?chat\.example(:444)?")
+    named = {"https://sub.chat.example", "https://chat.example:444"}
+    if kind == "pattern":
+        named |= {"https://chat.example"}
+    engine = EngineApp(cors=Cors(origins=rule, exposed_headers=["x-a"]))
+    response = ask(engine, transport, origins, host)
+    expected = not origins or (len(origins) == 1 and origins[0] in named)
+    assert is_let_in(response, transport) is expected
+    if transport == "polling":
+        assert response.headers["vary"] == "Origin"
+        assert ("access-control-allow-origin" in response.headers) is (expected and origins != [])
+        assert ("access-control-expose-headers" in response.headers) is (expected and origins != [])
+    assert "access-control-allow-credentials" not in response.headers
+
+
+def test_a_function_that_fails_lets_nobody_in_and_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    def check(origin: str, request: Request) -> bool:
+        raise LookupError("no such tenant")
+
+    engine = EngineApp(cors_origins=check)
+    engine.app.add_resource("/page", b"page", "text/html")
+    for transport in ("polling", "websocket"):
+        assert is_let_in(ask(engine, transport, ["https://app.example"], HOST), transport) is False
+    page = engine.server.request("GET", "/page", [("Origin", "https://app.example")])
+    assert page.status == 200
+    assert "access-control-allow-origin" not in page.headers
+    assert "no such tenant" in caplog.text
+    assert [(code, context["name"]) for code, context in engine.errors] == [(4, "ORIGIN_CHECK_FAILED")] * 2
+
+
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
 @pytest.mark.parametrize(("origin", "expected"), [("https://chat.example", True), ("http://chat.example", False)])
 def test_over_tls_the_page_must_have_come_over_tls(origin: str, expected: bool, transport: str) -> None:
@@ -182,6 +222,55 @@ def test_answers_to_posts_and_errors_can_be_read_by_an_allowed_page() -> None:
     assert post.headers["access-control-allow-origin"] == "https://other.example"
     error = engine.server.request("GET", "/engine.io/?EIO=4&transport=polling&sid=unknown", origin)
     assert (error.status, error.headers["access-control-allow-origin"]) == (400, "https://other.example")
+
+
+def test_the_preflight_of_a_resource_is_answered_too() -> None:
+    engine = EngineApp(cors=Cors(origins="https://other.example", credentials=True, max_age=None))
+    engine.app.add_resource("/page", b"page", "text/html")
+    response = engine.server.request("OPTIONS", "/page", [("Origin", "https://other.example")])
+    assert response.status == 204
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert response.headers["access-control-allow-origin"] == "https://other.example"
+    assert response.headers["access-control-allow-credentials"] == "true"
+    assert "access-control-max-age" not in response.headers
+    assert engine.server.request("OPTIONS", "/nothing", [("Origin", "https://other.example")]).status == 404
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example"])
+def test_a_cache_is_told_that_answers_differ_by_origin(origin: str | None) -> None:
+    engine = EngineApp(cors_origins=["https://other.example"])
+    engine.app.add_resource("/page", b"page", "text/html")
+    response = engine.server.request("GET", "/page", [] if origin is None else [("Origin", origin)])
+    assert "Origin" in response.headers["vary"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"origins": "*", "credentials": True}, "any page read"),
+        ({"origins": "app.example"}, "an origin is like"),
+        ({"origins": "https://app.example/path"}, "an origin is like"),
+        ({"origins": "https://app.example, https://b.example"}, "an origin is like"),
+        ({"origins": ["https://app.example\r\nX: y"]}, "an origin is like"),
+        ({"origins": "https://user@app.example"}, "an origin is like"),
+        ({"origins": "https://*.app.example"}, "an origin is like"),
+        ({"origins": [7]}, "compiled regular expression"),
+        ({"origins": "*", "methods": ["GET\r\nX: y"]}, "tokens"),
+        ({"origins": "*", "allowed_headers": ["x y"]}, "tokens"),
+        ({"origins": "*", "exposed_headers": [""]}, "tokens"),
+        ({"origins": "*", "max_age": -1}, "max_age"),
+        ({"origins": "*", "max_age": "1"}, "max_age"),
+        ({"origins": "*", "preflight_status": 404}, "preflight_status"),
+    ],
+)
+def test_what_no_browser_would_accept_is_refused_when_it_is_made(wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Cors(**wrong)
+
+
+def test_the_short_form_and_the_long_one_can_not_be_mixed() -> None:
+    with pytest.raises(ValueError, match="one of them"):
+        ServerOptions(cors_origins="*", cors=Cors(origins="*"))
 
 
 @pytest.mark.parametrize("origins", [["*"], ["https://a.example", "*"]])

@@ -19,7 +19,7 @@ OriginRule = str | re.Pattern[str] | Sequence[str | re.Pattern[str]] | OriginChe
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 6454, section 6.2. Some applications that are pages in a shell have schemes of their own, and no host.
-_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.\-]*://[^\x00-\x20\x7f/?#@,;]*")
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.\-]*://[^\x00-\x20\x7f/?#@,;*]*")
 # RFC 6265, section 4.1.1: what an attribute of a cookie may hold.
 _ATTRIBUTE = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
 
@@ -165,7 +165,10 @@ def _origin(rule: object) -> str:
         raise ValueError(f"an origin is a string or a compiled regular expression, not {rule!r}")
     name = rule.lower().removesuffix("/")
     if _ORIGIN.fullmatch(name) is None:
-        raise ValueError(f"an origin is like 'https://app.example' or 'http://localhost:8080', not {rule!r}")
+        raise ValueError(
+            "an origin is like 'https://app.example' or 'http://localhost:8080', or for many hosts a compiled "
+            f"regular expression; not {rule!r}"
+        )
     return name
 
 
