@@ -208,6 +208,9 @@ def test_a_client_that_goes_away_gets_no_session(way: str, verdict: object, tran
     http, _ = handshake(engine, transport)
     getattr(http.stream, way)()
     engine.server.settle()
+    assert engine.server.protocol.pending == {}
+    if way != "write_eof":
+        assert len(engine.server.protocol.timers) == 0
     engine.open_gate()
     assert engine.opened == []
     assert engine.server.protocol.sessions == {}
@@ -388,6 +391,17 @@ def test_who_drives_the_protocol_answers_the_event() -> None:
     event.handshake.refuse()
     assert list(protocol.sessions) == ["mine"]
     assert connection.data_to_send().count(b"HTTP/1.1") == 1
+
+
+def test_a_client_that_has_half_closed_in_the_same_turn_gets_no_session() -> None:
+    protocol = EngineServerProtocol(ServerOptions(path="/engine.io/", allow_request=lambda request: True))
+    connection = protocol.connection_made(None, now=0.0)
+    connection.receive_data(request_bytes("GET", HANDSHAKE.format("polling")), now=0.0)
+    connection.receive_eof(now=0.0)
+    event = protocol.next_event()
+    assert isinstance(event, HandshakeRequested)
+    assert not event.handshake.accept()
+    assert protocol.sessions == {}
 
 
 @pytest.mark.parametrize("name", ["allow_request", "generate_session_id", "headers", "initial_headers"])
