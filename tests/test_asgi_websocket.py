@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import siocore
 from asgi_harness import Server, on_each_loop, with_options
+from siocore.advice import ADVICE
 
 
 @on_each_loop
@@ -295,13 +296,14 @@ async def test_a_refused_websocket_is_answered_as_well_as_the_server_can(server:
     assert plain.sent == [{"type": "websocket.close", "code": 1008}]
     assert plain.done
     able = await server.websocket("EIO=4&transport=websocket&sid=unknown", extensions={"websocket.http.response": {}})
+    body = f"Session ID unknown: {ADVICE['SESSION_UNKNOWN'].hint}".encode()
     assert able.sent == [
         {
             "type": "websocket.http.response.start",
             "status": 400,
-            "headers": [(b"content-type", b"text/html"), (b"content-length", b"18")],
+            "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))],
         },
-        {"type": "websocket.http.response.body", "body": b"Session ID unknown", "more_body": False},
+        {"type": "websocket.http.response.body", "body": body, "more_body": False},
     ]
 
 

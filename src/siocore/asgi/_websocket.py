@@ -22,7 +22,7 @@ logger = logging.getLogger("siocore")
 
 _CLOSE_TIMER = 0
 
-_HTML: Headers = ((b"content-type", b"text/html"),)
+_PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
 
 
 # Theory of operation
@@ -117,7 +117,7 @@ class WebSocketChannel(AsgiConnection):
         """Nothing is received before the WebSocket is accepted."""
 
     def reject_upgrade(self, message: str) -> None:
-        self.respond(400, _HTML, message.encode())
+        self.respond(400, _PLAIN, message.encode())
 
     def respond(self, status: int, headers: Headers, body: bytes = b"", close: bool = False) -> None:
         """Answer with something else than a WebSocket."""
