@@ -80,10 +80,10 @@ class PendingAck:
         try:
             yield from self._waiter.wait().__await__()
         except BaseException:
+            self._waiter = None
             self.cancel()
             raise
-        finally:
-            self._waiter = None
+        self._waiter = None
 
     def _forget(self) -> None:
         raise NotImplementedError
