@@ -89,6 +89,13 @@ ADVICE: dict[str, Advice] = {
         "The request's EIO parameter is no version that the server speaks.",
         "Socket.IO 3 and 4 clients send EIO=4.",
     ),
+    "JSONP_PAGE_NOT_ALLOWED": Advice(
+        '403 with code 4, "Forbidden", for a JSONP request',
+        "The Referer of a JSONP request names no page that may talk to the server, or there is none. Any page could "
+        "load its answer as a script, and so read what is meant for the user.",
+        "Let the page send its Referer, and allow its origin with cors_origins; or let the client use XMLHttpRequest "
+        "(no forceJSONP).",
+    ),
     "UPGRADES_OFF": Advice(
         '400, "Bad request", for the upgrade of a session to WebSocket',
         "The server's option allow_upgrades is off, so a session stays with the transport that it began with.",

@@ -3,6 +3,7 @@ cdef class Link:
     cdef public object client
     cdef public list drain_waiters
     cdef public bint paused
+    cdef public int revision
     cdef public object request
     cdef public int running
 

@@ -22,7 +22,7 @@ class Link:
     bounded by what one read, or one POST, can carry.
     """
 
-    __slots__ = ("_held", "client", "drain_waiters", "paused", "request", "running")
+    __slots__ = ("_held", "client", "drain_waiters", "paused", "request", "revision", "running")
 
     def __init__(self, request: Request) -> None:
         #: The request of the handshake.
@@ -31,6 +31,8 @@ class Link:
         self.client: object = None
         #: True while too many handlers run: what carries data to us is not read.
         self.paused = False
+        #: The revision of Engine.IO that the client speaks: 4, or 3 with Socket.IO 1 and 2.
+        self.revision = 4
         #: Handlers that have started and not ended. The application counts.
         self.running = 0
         self._held: deque[Any] | None = None
@@ -41,6 +43,10 @@ class Link:
     def transport(self) -> str:
         """What carries the messages: ``"polling"`` or ``"websocket"``."""
         raise NotImplementedError
+
+    def implied_id(self, namespace: str) -> str | None:
+        """The id that the client gives itself in a namespace, without being told; ``None`` if it waits to be told."""
+        return None
 
     @property
     def open(self) -> bool:

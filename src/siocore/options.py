@@ -170,6 +170,9 @@ class ServerOptions:
     transports: tuple[str, ...] = ("polling", "websocket")
     #: Whether a polling client is offered the upgrade to WebSocket.
     allow_upgrades: bool = True
+    #: Whether clients of Socket.IO 1 and 2 (Engine.IO 3) are let in. They show their secret session id to others, as
+    #: their socket id. engine.io: off.
+    allow_eio3: bool = False
     #: Called with the :class:`Request` of each handshake, and of nothing else, over either transport; may be async.
     #: What is false but not ``None`` refuses it (code 4), and so does raising :exc:`RequestRefused`.
     allow_request: Callable[[Request], object] | None = None

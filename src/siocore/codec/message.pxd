@@ -1,17 +1,24 @@
 from siocore._speedups._frames cimport binary_frame, message_frames, text_frame
 
+cdef int _FRAMES, _BASE64_FRAMES, _TEXT_PAYLOAD, _ASCII_PAYLOAD, _BINARY_PAYLOAD
+
 
 cdef class Outgoing:
     cdef public Py_ssize_t size
     cdef public bint compress
     cdef bytes _frames
     cdef bytes _payload
+    cdef dict _revision3
 
     cpdef bytes frames(self)
     cpdef bytes payload(self)
     cpdef bytes base64_frames(self)
+    cpdef bytes revision3_frames(self, bint base64)
+    cpdef bytes revision3_payload(self, bint binary, bint json)
+    cdef bytes _form3(self, int form)
     cpdef bytes _make_frames(self)
     cpdef bytes _make_payload(self)
+    cpdef bytes _make_form3(self, int form)
 
 
 cdef class TextMessage(Outgoing):
@@ -20,6 +27,7 @@ cdef class TextMessage(Outgoing):
 
     cpdef bytes _make_frames(self)
     cpdef bytes _make_payload(self)
+    cpdef bytes _make_form3(self, int form)
 
 
 cdef class BinaryMessage(Outgoing):
@@ -27,6 +35,7 @@ cdef class BinaryMessage(Outgoing):
 
     cpdef bytes _make_frames(self)
     cpdef bytes _make_payload(self)
+    cpdef bytes _make_form3(self, int form)
 
 
 cdef class ControlPacket(Outgoing):
@@ -34,3 +43,4 @@ cdef class ControlPacket(Outgoing):
 
     cpdef bytes _make_frames(self)
     cpdef bytes _make_payload(self)
+    cpdef bytes _make_form3(self, int form)

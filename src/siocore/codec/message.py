@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from siocore._speedups import binary_frame, encode_binary_packet, message_frames, text_frame
+from siocore.codec import engineio3
 
 __all__ = ["BinaryMessage", "ControlPacket", "Outgoing", "TextMessage"]
 
 _SEPARATOR = b"\x1e"
 
+# The forms for revision 3 of Engine.IO.
+_FRAMES = 0
+_BASE64_FRAMES = 1
+_TEXT_PAYLOAD = 2
+_ASCII_PAYLOAD = 3
+_BINARY_PAYLOAD = 4
+
 
 class Outgoing:
     """Each wire form is made on first use and kept, so that a broadcast encodes and frames once."""
 
-    __slots__ = ("_frames", "_payload", "compress", "size")
+    __slots__ = ("_frames", "_payload", "_revision3", "compress", "size")
 
     def __init__(self, size: int) -> None:
         #: Bytes that it counts for in the bound on what waits for one client.
@@ -21,6 +29,7 @@ class Outgoing:
         self.compress = True
         self._frames: bytes | None = None
         self._payload: bytes | None = None
+        self._revision3: dict[int, bytes] | None = None
 
     def frames(self) -> bytes:
         """WebSocket frames."""
@@ -38,10 +47,39 @@ class Outgoing:
         """WebSocket text frames only, for a client that asked for ``b64=1``."""
         return b"".join([text_frame(packet) for packet in self.payload().split(_SEPARATOR)])
 
+    # Revision 3
+
+    @property
+    def has_binary(self) -> bool:
+        """Whether there is binary data in it."""
+        return False
+
+    def revision3_frames(self, base64: bool) -> bytes:
+        """WebSocket frames for revision 3, with ``base64`` text frames only."""
+        return self._form3(_BASE64_FRAMES if base64 else _FRAMES) if self.has_binary else self.frames()
+
+    def revision3_payload(self, binary: bool, json: bool) -> bytes:
+        """Its part of a long-polling payload of revision 3: of one of bytes, or of text.
+
+        ``json``: the text is JSON, and what of it goes into a payload of text is to have ASCII characters only.
+        """
+        return self._form3(_BINARY_PAYLOAD if binary else _ASCII_PAYLOAD if json else _TEXT_PAYLOAD)
+
+    def _form3(self, form: int) -> bytes:
+        if self._revision3 is None:
+            self._revision3 = {}
+        made = self._revision3.get(form)
+        if made is None:
+            made = self._revision3[form] = self._make_form3(form)
+        return made
+
     def _make_frames(self) -> bytes:
         raise NotImplementedError
 
     def _make_payload(self) -> bytes:
+        raise NotImplementedError
+
+    def _make_form3(self, form: int) -> bytes:
         raise NotImplementedError
 
 
@@ -64,6 +102,16 @@ class TextMessage(Outgoing):
             return packet
         return _SEPARATOR.join([packet, *map(encode_binary_packet, self.attachments)])
 
+    @property
+    def has_binary(self) -> bool:
+        return bool(self.attachments)
+
+    def _make_form3(self, form: int) -> bytes:
+        packet = b"4" + self.text
+        if form == _ASCII_PAYLOAD:
+            packet = engineio3.ascii_json(packet)
+        return _text3(packet, form) + b"".join([_binary3(each, form) for each in self.attachments])
+
 
 class BinaryMessage(Outgoing):
     """A binary message."""
@@ -80,6 +128,13 @@ class BinaryMessage(Outgoing):
     def _make_payload(self) -> bytes:
         return encode_binary_packet(self.data)
 
+    @property
+    def has_binary(self) -> bool:
+        return True
+
+    def _make_form3(self, form: int) -> bytes:
+        return _binary3(self.data, form)
+
 
 class ControlPacket(Outgoing):
     """Any other packet, already encoded (``b"2"``)."""
@@ -95,3 +150,22 @@ class ControlPacket(Outgoing):
 
     def _make_payload(self) -> bytes:
         return self.packet
+
+    def _make_form3(self, form: int) -> bytes:
+        return _text3(self.packet, form)
+
+
+def _text3(packet: bytes, form: int) -> bytes:
+    if form in (_FRAMES, _BASE64_FRAMES):
+        return text_frame(packet)
+    return engineio3.frame_text(packet) if form == _BINARY_PAYLOAD else engineio3.prefix_length(packet)
+
+
+def _binary3(data: bytes, form: int) -> bytes:
+    if form == _FRAMES:
+        return binary_frame(engineio3.encode_binary_packet(data))
+    if form == _BASE64_FRAMES:
+        return text_frame(engineio3.encode_base64_packet(data))
+    if form == _BINARY_PAYLOAD:
+        return engineio3.frame_binary(engineio3.encode_binary_packet(data))
+    return engineio3.prefix_length(engineio3.encode_base64_packet(data))

@@ -3,13 +3,13 @@ cimport cython
 from siocore.driven cimport DrivenConnection
 from siocore.endpoint.connection cimport Connection
 from siocore.endpoint.interfaces cimport ConnectionOwner, ServerConnection
-from siocore.engineio.gate cimport check_origin, check_request
+from siocore.engineio.gate cimport check_origin, check_request, revision_of
 from siocore.engineio.interfaces cimport Carrier
 from siocore.engineio.session cimport Session
 from siocore.link cimport Link
 from siocore.request cimport Request
 
-cdef tuple _JSON, _PLAIN, _OPEN
+cdef tuple _JSON, _PLAIN
 
 
 cdef class EngineServerProtocol(ConnectionOwner):

@@ -26,8 +26,9 @@ from siocore.endpoint.connection import Connection
 from siocore.endpoint.handshakes import PendingHandshake
 from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection
 from siocore.endpoint.resources import VARY, Answerable, StaticResource
-from siocore.engineio.gate import Refusal, check_origin, check_request, check_upgrade
+from siocore.engineio.gate import Refusal, check_origin, check_request, check_upgrade, revision_of
 from siocore.engineio.interfaces import Headers
+from siocore.engineio.revision3 import LegacySession
 from siocore.engineio.session import Session
 from siocore.errors import LocalProtocolError
 from siocore.events import (
@@ -48,7 +49,6 @@ __all__ = ["EngineServerProtocol"]
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
-_OPEN: Headers = ((b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store"))
 _METHODS = (b"allow", b"GET, POST, OPTIONS")
 _RESOURCE_METHODS = (b"allow", b"GET, HEAD, OPTIONS")
 _STOPPING = b"The server is shutting down"
@@ -58,7 +58,10 @@ _NOT_ALLOWED = b"Method Not Allowed: " + ADVICE["METHOD_NOT_ALLOWED"].hint.encod
 
 
 class EngineServerProtocol(ConnectionOwner):
-    """A sans-I/O Engine.IO server (protocol revision 4). The module's docstring tells how to drive it."""
+    """A sans-I/O Engine.IO server (protocol revision 4, and 3 with ``allow_eio3``).
+
+    The module's docstring tells how to drive it.
+    """
 
     __slots__ = (
         "_asks",
@@ -268,7 +271,8 @@ class EngineServerProtocol(ConnectionOwner):
             return False
         if upgrade:
             return self._answer_with_websocket(connection, request, session)
-        connection.respond(200, self._opening_headers(request, session, _OPEN), self._open_packet(session, "polling"))
+        headers, body = session.poll_answer(connection, [ControlPacket(self._open_packet(session, "polling"))])
+        connection.respond(200, self._opening_headers(request, session, headers), body)
         session.request.compact()
         self.session_opened(session)
         return True
@@ -297,7 +301,7 @@ class EngineServerProtocol(ConnectionOwner):
         if refusal is not None:
             self.answer_refusal(connection, request, True, refusal)
         elif connection.accept_websocket(session, self._hooked("headers", request, ())):
-            session.websocket_opened(connection)
+            session.websocket_opened(connection, request)
             connection.receive_trailing()
         else:
             self._report(request, Refusal(3, {"name": "WEBSOCKET_HANDSHAKE"}, "WEBSOCKET_HANDSHAKE"))
@@ -306,7 +310,7 @@ class EngineServerProtocol(ConnectionOwner):
         if sid is None:
             sid = self.options.generate_id()
             self.check_new_sid(sid)
-        session = Session(sid, self, request)
+        session = (Session if revision_of(request) == 4 else LegacySession)(sid, self, request)
         self.sessions[sid] = session
         return session
 

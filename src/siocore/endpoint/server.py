@@ -24,12 +24,12 @@ _BREACHES = ("forced close", "parse error")
 
 
 class ServerProtocol(EngineServerProtocol):
-    """A sans-I/O Socket.IO server (Socket.IO protocol revision 5 on Engine.IO revision 4).
+    """A sans-I/O Socket.IO server (protocol revision 5 on Engine.IO 4, and 4 on 3 with ``allow_eio3``).
 
     Driven like :class:`EngineServerProtocol`. ``adapter`` makes the rooms of a namespace (default: in memory).
     """
 
-    __slots__ = ("_directory", "namespaces")
+    __slots__ = ("_directory", "_legacy_limits", "namespaces")
 
     def __init__(self, options: ServerOptions | None = None, *, adapter: Callable[[], Adapter] | None = None) -> None:
         options = ServerOptions() if options is None else options
@@ -37,6 +37,8 @@ class ServerProtocol(EngineServerProtocol):
             options = replace(options, parser=MsgpackParser())
         super().__init__(options)
         self._directory = Directory(self, adapter)
+        # The name of a namespace has a query behind it there, which a token can make long.
+        self._legacy_limits = replace(self.options.limits, max_namespace_length=self.options.limits.max_payload)
         self.namespaces: dict[str, Namespace] = self._directory.namespaces
         self.of("/")
 
@@ -59,7 +61,11 @@ class ServerProtocol(EngineServerProtocol):
                 namespace.adapter.stop_recovery()
 
     def session_opened(self, session: Session) -> None:
-        session.client = Client(session, self, self._directory)
+        if session.revision != 3:
+            session.client = Client(session, self, self._directory)
+        else:
+            session.client = client = Client(session, self, self._directory, self._legacy_limits)
+            client.join_root()
 
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:
         client = session.client

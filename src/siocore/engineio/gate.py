@@ -14,10 +14,7 @@ from siocore.request import Request
 if TYPE_CHECKING:
     from siocore.engineio.session import Session
 
-__all__ = ["PROTOCOL", "Refusal", "check_origin", "check_request", "check_upgrade"]
-
-#: The protocol revision, as in the query parameter ``EIO``.
-PROTOCOL = "4"
+__all__ = ["Refusal", "check_origin", "check_request", "check_upgrade", "revision_of"]
 
 MESSAGES = {
     0: "Transport unknown",
@@ -87,23 +84,39 @@ def check_request(
         session = None if sid is None else sessions.get(sid)
         if session is None:
             return Refusal(1, {"sid": None if sid is None else sid[:100]}, "SESSION_UNKNOWN")
-        if request.parameter("EIO") != PROTOCOL:
+        if revision_of(request) != session.revision:
             return Refusal(3, {"name": "PROTOCOL_MISMATCH"}, "PROTOCOL_MISMATCH")
         if upgrade != (transport == "websocket"):
             return Refusal(3, {"name": "TRANSPORT_MISMATCH"}, _lost_upgrade(upgrade))
         if not upgrade and session.transport != transport:
             return Refusal(3, {"name": "TRANSPORT_MISMATCH"}, "TRANSPORT_MISMATCH")
-        return session
+        refusal = _check_script(request, options) if session.revision == 3 else None
+        return session if refusal is None else refusal
     if request.method != "GET":
         return Refusal(2, {"method": request.method[:100]}, "HANDSHAKE_METHOD")
     if upgrade != (transport == "websocket"):
         return Refusal(3, {"name": "TRANSPORT_HANDSHAKE_ERROR"}, _lost_upgrade(upgrade))
+    revision = revision_of(request)
+    if revision == 4:
+        return None
+    if revision == 3 and options.allow_eio3:
+        return _check_script(request, options)
     protocol = request.parameter("EIO")
-    if protocol != PROTOCOL:
-        legacy = protocol == "3" or not request.parameters("EIO")
-        context: dict[str, object] = {"protocol": None if protocol is None else protocol[:100]}
-        return Refusal(5, context, "PROTOCOL_LEGACY" if legacy else "PROTOCOL_UNKNOWN")
-    return None
+    context: dict[str, object] = {"protocol": None if protocol is None else protocol[:100]}
+    return Refusal(5, context, "PROTOCOL_LEGACY" if revision == 3 else "PROTOCOL_UNKNOWN")
+
+
+def revision_of(request: Request) -> int:
+    """The protocol revision that a request names in its parameter ``EIO``: 4 or 3, else 0.
+
+    Clients of revision 3 may leave it out.
+    """
+    values = request.parameters("EIO")
+    if len(values) == 1:
+        if values[0] == "4":
+            return 4
+        return 3 if values[0] == "3" else 0
+    return 0 if values else 3
 
 
 def check_upgrade(session: Session, options: ServerOptions) -> Refusal | None:
@@ -128,9 +141,32 @@ def check_origin(request: Request, options: ServerOptions) -> bool:
     origins = request.header_values(b"origin")
     if not origins:
         return True
-    if len(origins) > 1:
-        return False
-    origin = origins[0].decode("latin-1")
+    return len(origins) == 1 and _is_allowed(origins[0].decode("latin-1"), request, options)
+
+
+def _check_script(request: Request, options: ServerOptions) -> Refusal | None:
+    """Why the page that a request of revision 3 comes from may not read what is answered, if that is a script (JSONP).
+
+    Every page can load scripts from everywhere, with the user's cookies, and browsers send no Origin with the request.
+    So the Referer has to name a page that is let in; one that a page has suppressed tells nothing.
+    """
+    if not request.parameters("j") or request.header_values(b"origin"):
+        return None
+    if options.cors is not None and options.cors.every:
+        return None
+    referers = request.header_values(b"referer")
+    if len(referers) == 1:
+        scheme, separator, rest = referers[0].decode("latin-1").partition("://")
+        try:
+            if _is_allowed(scheme + separator + rest.partition("/")[0], request, options):
+                return None
+        except Exception as error:
+            return Refusal(4, {"name": "ORIGIN_CHECK_FAILED", "error": error}, "ORIGIN_CHECK_FAILED")
+    context: dict[str, object] = {"name": "JSONP_PAGE_NOT_ALLOWED", "referer": ", ".join(map(repr, referers))[:200]}
+    return Refusal(4, context, "JSONP_PAGE_NOT_ALLOWED")
+
+
+def _is_allowed(origin: str, request: Request, options: ServerOptions) -> bool:
     if options.cors is not None:
         return options.cors.allows(origin, request)
     scheme, separator, origin_host = origin.lower().partition("://")

@@ -7,7 +7,7 @@ from siocore.link cimport Link
 from siocore.timers cimport Timer
 
 cdef tuple _TEXT, _HTML
-cdef object _PING, _NOOP, _PROBE_ANSWER, _OPEN, _WEBSOCKET, _WAITING
+cdef object _CLOSE, _PING, _NOOP, _PROBE_ANSWER, _OPEN, _WEBSOCKET, _WAITING
 cdef object _PING_DUE, _PONG, _OTHER_PACKET
 cdef int _MESSAGE, _PING_TIMER, _PONG_TIMER, _UPGRADE_TIMER, _NOOP_TIMER, _LINGER_TIMER
 cdef double _PING_SLACK
@@ -43,6 +43,11 @@ cdef class Session(Link):
     cpdef pause(self)
     cpdef resume(self)
     cpdef flush(self)
+    cpdef tuple poll_answer(self, Carrier exchange, list messages)
+    @cython.locals(headers=tuple, body=bytes)
+    cdef _answer_poll(self, Carrier exchange, list messages)
+    cpdef bint _takes_body(self, Carrier exchange) except -1
+    cpdef tuple _read_body(self, Carrier exchange, bytes body)
     @cython.locals(text=str)
     cpdef websocket_message(self, Carrier channel, object data)
     cpdef wake_drain_waiters(self)

@@ -38,6 +38,7 @@ _HTML: Headers = ((b"content-type", b"text/html"), (b"cache-control", b"no-store
 #: Seconds between NOOP packets that release a parked GET during an upgrade. engine.io: 0.1.
 _NOOP_INTERVAL = 0.1
 
+_CLOSE = ControlPacket(b"1")
 _PING = ControlPacket(b"2")
 _NOOP = ControlPacket(b"6")
 _PROBE_ANSWER = ControlPacket(b"3probe")
@@ -251,9 +252,7 @@ class Session(Link):
             exchange.respond(400, _HTML)
             self.fail("transport error", "data request overlap from client")
             return False
-        for content_type in exchange.request.header_values(b"content-type"):
-            if content_type[:24].lower() != b"application/octet-stream":
-                continue
+        if not self._takes_body(exchange):
             exchange.respond(400, _HTML)
             self.fail("transport error", "binary payloads belong to protocol revision 3")
             return False
@@ -267,12 +266,12 @@ class Session(Link):
             self._posting = None
             exchange.respond(400, _HTML)
             return
-        messages, error = decode_payload(body)
+        messages, error = self._read_body(exchange, body)
         for message in messages:
             if isinstance(message, bytes):
                 self._packet(_MESSAGE, message)
             else:
-                # The type of a text packet is one of those that there are: decode_payload has seen to it.
+                # The type of a text packet is one of those that there are: decoding has seen to it.
                 text = message
                 if text[0] == "4":
                     if self._heartbeat is _WAITING:
@@ -336,14 +335,31 @@ class Session(Link):
         else:
             self._outbox = []
         self._outbox_size = 0
-        headers = _TEXT
-        body = encode_payload([message.payload() for message in leaving])
-        if len(body) >= self._owner.compression_threshold and _may_compress(leaving):
-            headers, body = self._owner.compressed(exchange.request, headers, body)
-        exchange.respond(200, headers, body)
+        self._answer_poll(exchange, leaving)
         self.wake_drain_waiters()
         if self._state is SessionState.CLOSING and not self._outbox:
             self._step(SessionInput.LINGER_OVER, "", "", 1000)
+
+    def poll_answer(self, exchange: Carrier, messages: list[Outgoing]) -> tuple[Headers, bytes]:
+        """The answer to a GET with these."""
+        return _TEXT, encode_payload([message.payload() for message in messages])
+
+    def _answer_poll(self, exchange: Carrier, messages: list[Outgoing]) -> None:
+        headers, body = self.poll_answer(exchange, messages)
+        if len(body) >= self._owner.compression_threshold and _may_compress(messages):
+            headers, body = self._owner.compressed(exchange.request, headers, body)
+        exchange.respond(200, headers, body)
+
+    def _takes_body(self, exchange: Carrier) -> bool:
+        """Whether the body of a POST has a form that this session reads."""
+        for content_type in exchange.request.header_values(b"content-type"):
+            if content_type[:24].lower() == b"application/octet-stream":
+                return False
+        return True
+
+    def _read_body(self, exchange: Carrier, body: bytes) -> tuple[list[str | bytes], DecodeError | None]:
+        """The packets in the body of a POST, as WebSocket messages, and what is wrong with the one behind them."""
+        return decode_payload(body)
 
     # WebSocket ------------------------------------------------------------------------------------------------
 
@@ -362,8 +378,8 @@ class Session(Link):
             and action is TransportAction.ADOPT_CANDIDATE
         )
 
-    def websocket_opened(self, channel: Carrier) -> None:
-        """A WebSocket for this session was accepted, because ``can_upgrade``."""
+    def websocket_opened(self, channel: Carrier, request: Request) -> None:
+        """A WebSocket for this session was accepted, because ``can_upgrade``. ``request`` is its handshake."""
         self._transport_step(TransportInput.WEBSOCKET_OPENED, channel)
 
     def websocket_message(self, channel: Carrier, data: str | bytes) -> None:
@@ -477,7 +493,7 @@ class Session(Link):
         self._heartbeat_timer = None
         self._drop_candidate()
         if action is SessionAction.LINGER:
-            self._queue(ControlPacket(b"1"))
+            self._queue(_CLOSE)
             self._heartbeat_timer = timers.arm(
                 self._owner.now + self._owner.options.limits.linger_timeout, self, _LINGER_TIMER
             )
@@ -488,7 +504,7 @@ class Session(Link):
         self._outbox_size = 0
         if self._parked is not None:
             exchange, self._parked = self._parked, None
-            exchange.respond(200, _TEXT, b"1")
+            self._answer_poll(exchange, [_CLOSE])
         if self._posting is not None and self._waiting_for_answer:
             exchange, self._posting = self._posting, None
             exchange.respond(200, _HTML, b"ok")
@@ -541,7 +557,7 @@ class Session(Link):
         """Answer a parked GET, and leave what waits for later."""
         if self._parked is not None:
             exchange, self._parked = self._parked, None
-            exchange.respond(200, _TEXT, _NOOP.payload())
+            self._answer_poll(exchange, [_NOOP])
 
     def _drop_candidate(self) -> None:
         self._cancel_upgrade_timers()

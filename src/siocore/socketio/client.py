@@ -4,13 +4,14 @@ Here the packets of the peer are checked against what it has joined. A peer that
 connection, as with Node.js' socket.io: a second CONNECT, any packet for a namespace that it is not in (its middleware
 may still be running), CONNECT_ERROR, or a packet that can't be decoded.
 
-Spec: the Socket.IO protocol, revision 5.
+Spec: the Socket.IO protocol, revision 5; for clients of Engine.IO 3, revision 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
 
 from siocore._speedups import Packet, Reconstructor, decode_socket_packet, encode_packet
 from siocore.codec.message import Outgoing, TextMessage
@@ -26,6 +27,9 @@ from siocore.socketio.recovery import NamespaceRecovery
 from siocore.socketio.socket import Socket, SocketState
 from siocore.timers import Timer
 
+if TYPE_CHECKING:
+    from siocore.options import Limits
+
 __all__ = ["Client"]
 
 _CONNECT = SocketPacketType.CONNECT.value
@@ -35,6 +39,9 @@ _ACK = SocketPacketType.ACK.value
 _CONNECT_ERROR = SocketPacketType.CONNECT_ERROR.value
 
 _CONNECTED = SocketState.CONNECTED
+
+#: Parameters that are looked at in the name of a namespace. Node.js' querystring: 1,000.
+_MAX_PARAMETERS = 1_000
 
 _CONNECT_TIMER = 0
 _ATTACHMENT_TIMER = 1
@@ -56,11 +63,12 @@ class Client:
         "link",
     )
 
-    def __init__(self, link: Link, hub: DrivenEndpoint, directory: Directory) -> None:
+    def __init__(self, link: Link, hub: DrivenEndpoint, directory: Directory, limits: Limits | None = None) -> None:
         self.link = link
         self.hub = hub
         self._directory = directory
-        self._limits = hub.options.limits
+        #: Those of the decoder.
+        self._limits = hub.options.limits if limits is None else limits
         parser = cast("Parser | None", hub.options.parser)
         # None for packets as the protocol has them.
         self._reader: PacketReader | None = None if parser is None else PacketReader(parser, self._limits)
@@ -142,6 +150,10 @@ class Client:
                 self.hub.now + self.hub.options.limits.attachment_timeout, self, _ATTACHMENT_TIMER
             )
 
+    def join_root(self) -> None:
+        """A client of Engine.IO 3 is in the namespace ``/`` without asking."""
+        self._request("/", {})
+
     def link_closed(self, reason: str, detail: str) -> None:
         """The session is over, and so is every socket."""
         self.hub.timers.cancel(self._connect_timer)
@@ -167,11 +179,12 @@ class Client:
         if socket.state is not SocketState.CONNECTING:
             return False
         recovery = socket.namespace.recovery
-        if recovery is not None:
+        if recovery is not None and self.link.revision != 3:
             return self._accept_recoverably(socket, recovery)
         socket.state = SocketState.CONNECTED
         socket.namespace.add(socket)
-        self._send(_CONNECT, socket.namespace.name, {"sid": socket.id})
+        # In revision 4 of the protocol the client knows its id already.
+        self._send(_CONNECT, socket.namespace.name, {"sid": socket.id} if self.link.revision != 3 else None)
         return True
 
     def _accept_recoverably(self, socket: Socket, recovery: NamespaceRecovery) -> bool:
@@ -191,7 +204,7 @@ class Client:
         if socket.state is not SocketState.CONNECTING:
             return
         # Before anything changes: the application's data may not be encodable.
-        packet = self._encode(_CONNECT_ERROR, socket.namespace.name, _error(message, data))
+        packet = self._encode(_CONNECT_ERROR, socket.namespace.name, self._refusal(message, data))
         recovery = socket.namespace.recovery
         if recovery is not None:
             recovery.refused(socket)
@@ -252,6 +265,17 @@ class Client:
 
     def _connect(self, packet: Packet) -> None:
         name = packet.namespace
+        auth = cast("Mapping[str, Any] | None", packet.data)
+        if self.link.revision == 3:
+            # What is "auth" today is a query behind the name in revision 4 of the protocol.
+            name, _, query = name.partition("?")
+            auth = dict(parse_qsl(query, keep_blank_values=True)) if query.count("&") < _MAX_PARAMETERS else None
+            if auth is None or len(name) > self.hub.options.limits.max_namespace_length:
+                self._undecodable("illegal namespace")
+                return
+        self._request(name, auth or {})
+
+    def _request(self, name: str, auth: Mapping[str, Any]) -> None:
         if self._socket_in(name) is not None or self._requested(name):
             self._violation("a second CONNECT for the same namespace")
             return
@@ -262,7 +286,6 @@ class Client:
         elif len(self._sockets) + len(self._requests or ()) >= self.hub.options.limits.max_namespaces:
             self._refuse_name(name, "Too many namespaces")
         else:
-            auth = cast("Mapping[str, Any] | None", packet.data) or {}
             if namespace is not None and (namespace.parent is None or not namespace.parent.asks):
                 self._join(namespace, auth)
             else:
@@ -292,9 +315,14 @@ class Client:
     def _join(self, namespace: Namespace, auth: Mapping[str, Any]) -> None:
         if namespace.parent is not None:
             namespace.users += 1
-        socket = Socket(self.hub.options.generate_id(), namespace, self, auth)
+        socket_id = self.link.implied_id(namespace.name)
+        if socket_id is None:
+            socket_id = self.hub.options.generate_id()
+        socket = Socket(socket_id, namespace, self, auth)
         self._sockets.append(socket)
-        if namespace.recovery is None or not namespace.recovery.restore(socket):
+        # Clients of revision 3 know no recovery.
+        recovery = namespace.recovery if self.link.revision != 3 else None
+        if recovery is None or not recovery.restore(socket):
             self.hub.push_event(ConnectRequested(socket))
 
     def _leave(self, namespace: Namespace) -> None:
@@ -337,6 +365,16 @@ class Client:
             return write_packet(cast("Parser", self.hub.options.parser), kind, namespace, data, None)
         text, attachments = encode_packet(kind, namespace, data, None)
         return TextMessage(text, attachments)
+
+    def _refusal(self, message: str, data: object) -> object:
+        """The data of a CONNECT_ERROR from a middleware."""
+        if self.link.revision == 3:
+            if data is None:
+                return message
+            # As in Node.js; what a packet can't carry bare goes as it does today.
+            if isinstance(data, (str, dict)):
+                return data
+        return _error(message, data)
 
     def _undecodable(self, detail: str) -> None:
         self._drop_reconstruction()
