@@ -1,4 +1,4 @@
-"""A Socket.IO 5 client for tests of applications."""
+"""A Socket.IO client for tests of applications."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from siocore.errors import AckTimeout, ConnectionRefused, Disconnected, RemoteProtocolError
 from siocore.testing.engine_client import EngineClient
@@ -33,6 +34,7 @@ class TestClient:
 
     The methods that wait (:meth:`connect`, :meth:`receive`, :meth:`emit_with_ack`) let virtual time pass; the others
     only send. ``engine`` is the :class:`EngineClient` below: its ``links``, its ``transport``, ``cut()``.
+    ``revision=3`` makes it a client of Socket.IO 2 on Engine.IO 3; its ``auth`` travels as a query.
 
     With a server that was made with ``recovery``, :meth:`reconnect` comes back as JavaScript's client does. Offsets are
     taken off the events, so ``args`` are those that the server emitted.
@@ -48,9 +50,12 @@ class TestClient:
         query: Sequence[tuple[str, str]] = (),
         headers: Sequence[tuple[str, str]] = (),
         peer: object = ("192.0.2.1", 50_000),
+        revision: int = 4,
     ) -> None:
         self.server = server
-        self._open_engine = partial(EngineClient, server, transport, query=query, headers=headers, peer=peer)
+        self._open_engine = partial(
+            EngineClient, server, transport, query=query, headers=headers, peer=peer, revision=revision
+        )
         self.engine = self._open_engine()
         self.engine.on_message = self._message
         #: The socket's id in each namespace that was joined.
@@ -102,6 +107,12 @@ class TestClient:
 
     def join(self, namespace: str = "/", auth: Mapping[str, Any] | None = None) -> None:
         """Send CONNECT, without waiting for the answer."""
+        if self.engine.revision == 3:
+            if namespace != "/":
+                # Nobody asks for the namespace "/" there.
+                query = "" if auth is None else "?" + urlencode(auth)
+                self.send_packet(_CONNECT, namespace + query, None, None)
+            return
         if namespace in self.pids:
             again = {"pid": self.pids[namespace]}
             if namespace in self.offsets:
@@ -183,6 +194,10 @@ class TestClient:
         for attachment in attachments:
             self.engine.send(attachment)
 
+    def _own_id(self, namespace: str) -> str:
+        """The id that a client of Socket.IO 2 gives itself."""
+        return self.engine.sid if namespace == "/" else f"{namespace}#{self.engine.sid}"
+
     def _message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
             self._attachment(message)
@@ -219,6 +234,9 @@ class TestClient:
             # A second one for the same id is the server's fault, and shows as a KeyError.
             self._acks.pop((namespace, ack_id))(*data)
         elif kind == _CONNECT:
+            if self.engine.revision == 3:
+                self.ids[namespace] = self._own_id(namespace)
+                return
             self.ids[namespace] = data["sid"]
             if "pid" in data:
                 if self.pids.get(namespace) == data["pid"]:
@@ -227,7 +245,7 @@ class TestClient:
                     self.recovered.discard(namespace)
                 self.pids[namespace] = data["pid"]
         elif kind == _CONNECT_ERROR:
-            self.refusals[namespace] = data
+            self.refusals[namespace] = data if isinstance(data, dict) and "message" in data else {"message": data}
         elif kind == _DISCONNECT:
             self.ids.pop(namespace, None)
         else:

@@ -1,4 +1,4 @@
-"""An Engine.IO 4 client on virtual links, written from the protocol's text and not from the server's code."""
+"""An Engine.IO client on virtual links, written from the protocol's text and not from the server's code."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from siocore.errors import RemoteProtocolError
 from siocore.testing.clock import Call
 from siocore.testing.network import Link
+from siocore.testing.revision3 import payload_packet3, payload_packets3
 from siocore.testing.transports import HttpLane, WebSocket
 from siocore.testing.wire import Response
 
@@ -24,7 +26,8 @@ class EngineClient:
 
     ``transport`` is ``"websocket"``, ``"polling"``, or ``"upgrade"``: polling first, then the WebSocket, as browsers
     do. ``query`` and ``headers`` go with every request. The client answers PING, and closes with ``"ping timeout"``
-    when no PING comes, as the JavaScript client does.
+    when no PING comes, as the JavaScript client does. ``revision`` is that of the protocol: 4, or 3 as Socket.IO 1 and
+    2 have it, where the client sends PING.
     """
 
     def __init__(
@@ -35,7 +38,10 @@ class EngineClient:
         query: Sequence[tuple[str, str]] = (),
         headers: Sequence[tuple[str, str]] = (),
         peer: object = ("192.0.2.1", 50_000),
+        revision: int = 4,
     ) -> None:
+        if revision not in (3, 4):
+            raise ValueError(f"the revision is 3 or 4, not {revision!r}")
         if transport not in ("websocket", "polling", "upgrade"):
             raise ValueError(f"transport is 'websocket', 'polling' or 'upgrade', not {transport!r}")
         self.server = server
@@ -52,8 +58,9 @@ class EngineClient:
         self.received: deque[str | bytes] = deque()
         self.on_message: Callable[[str | bytes], None] | None = None
         self.on_close: Callable[[], None] | None = None
-        #: Whether PING is answered.
+        #: Whether PING is answered; in revision 3, whether it is sent.
         self.answers_pings = True
+        self.revision = revision
         self._mode = transport
         self._query = "".join(f"&{name}={value}" for name, value in query)
         self._buffer: list[str | bytes] = []
@@ -139,14 +146,18 @@ class EngineClient:
     def target(self, transport: str) -> str:
         """The request target of this session's requests."""
         sid = f"&sid={self.handshake['sid']}" if self.handshake else ""
-        return f"{self.server.protocol.options.path}?EIO=4&transport={transport}{sid}{self._query}"
+        # Binary messages as text in long-polling: as old clients do where they have no XMLHttpRequest 2.
+        base64 = "&b64=1" if self.revision == 3 and transport == "polling" else ""
+        query = f"EIO={self.revision}&transport={transport}{sid}{base64}{self._query}"
+        return f"{self.server.protocol.options.path}?{query}"
 
     def _polled(self, response: Response) -> None:
         if response.status != 200:
             self.refusal = response
             self._closed("transport error")
             return
-        for packet in response.body.decode().split("\x1e"):
+        text = response.body.decode()
+        for packet in text.split("\x1e") if self.revision == 4 else payload_packets3(text):
             self._packet(packet)
         if self.state == "open":
             if self._upgrading:
@@ -174,24 +185,31 @@ class EngineClient:
         packets, self._buffer = self._buffer, []
         if self._websocket is not None:
             for packet in packets:
+                if isinstance(packet, bytes) and self.revision == 3:
+                    packet = b"\x04" + packet
                 self._websocket.send(packet)
         elif self._posts.busy:
             self._buffer = packets
         else:
             # maxPayload bounds a body; a packet that is larger on its own is the test's intention.
-            body = _payload_packet(packets.pop(0))
-            while packets and len(body) + 1 + len(_payload_packet(packets[0])) <= self.handshake["maxPayload"]:
-                body += b"\x1e" + _payload_packet(packets.pop(0))
+            encode, separator = (_payload_packet, b"\x1e") if self.revision == 4 else (payload_packet3, b"")
+            body = encode(packets.pop(0))
+            while packets and len(body) + 1 + len(encode(packets[0])) <= self.handshake["maxPayload"]:
+                body += separator + encode(packets.pop(0))
             self._buffer = packets
             self._posts.request("POST", self.target("polling"), body, self._posted)
 
     # WebSocket ------------------------------------------------------------------------------------------------
 
     def _websocket_message(self, message: str | bytes) -> None:
-        if isinstance(message, bytes):
-            self._message(message)
-        else:
+        if isinstance(message, str):
             self._packet(message)
+        elif self.revision == 4:
+            self._message(message)
+        elif message[:1] == b"\x04":
+            self._message(message[1:])
+        else:
+            raise RemoteProtocolError("a binary packet that is not a message")
 
     def _websocket_ended(self) -> None:
         if self._websocket is not None:
@@ -248,7 +266,9 @@ class EngineClient:
         if kind == "4":
             self._message(data)
         elif kind == "b":
-            self._message(b64decode(data, validate=True))
+            self._message(b64decode(data if self.revision == 4 else data.removeprefix("4"), validate=True))
+        elif kind == "3" and self.revision == 3:
+            self._restart_ping_timer()
         elif kind == "2":
             self._restart_ping_timer()
             if self.answers_pings:
@@ -269,9 +289,19 @@ class EngineClient:
         else:
             self.received.append(data)
 
+    def _ping(self) -> None:
+        if self.answers_pings:
+            self.send_packet("2")
+            self._ping_timer = self.server.clock.call_later(
+                self.handshake["pingTimeout"] / 1000, lambda: self._closed("ping timeout")
+            )
+
     def _restart_ping_timer(self) -> None:
         if self._ping_timer is not None:
             self._ping_timer.cancel()
+        if self.revision == 3:
+            self._ping_timer = self.server.clock.call_later(self.handshake["pingInterval"] / 1000, self._ping)
+            return
         milliseconds = self.handshake["pingInterval"] + self.handshake["pingTimeout"]
         self._ping_timer = self.server.clock.call_later(milliseconds / 1000, lambda: self._closed("ping timeout"))
 
