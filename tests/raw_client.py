@@ -102,7 +102,12 @@ class RawWebSocket:
     """One WebSocket, or an attempt at one."""
 
     def __init__(
-        self, server: TestServer, query: str = "", headers: Pairs = WEBSOCKET_HEADERS, trailing: bytes = b""
+        self,
+        server: TestServer,
+        query: str = "",
+        headers: Pairs = WEBSOCKET_HEADERS,
+        trailing: bytes = b"",
+        eio: str = "EIO=4&",
     ) -> None:
         self.server = server
         self.stream = server.connect()
@@ -114,7 +119,7 @@ class RawWebSocket:
         self.frames: list[tuple[int, bytes]] = []
         self._responses = ResponseReader()
         self._frames = FrameReader()
-        target = f"{server.protocol.options.path}?EIO=4&transport=websocket{query}"
+        target = f"{server.protocol.options.path}?{eio}transport=websocket{query}"
         self.stream.write(request_bytes("GET", target, headers) + trailing)
         server.settle()
 
