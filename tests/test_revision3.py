@@ -86,7 +86,7 @@ def test_other_revisions_are_refused(eio: str) -> None:
     engine = app()
     response = engine.server.request("GET", f"/engine.io/?{eio}transport=polling")
     assert response.status == 400
-    assert json.loads(response.body) == {"code": 5, "message": "Unsupported protocol version"}
+    assert json.loads(response.body)["message"] == "Unsupported protocol version"
     assert engine.opened == []
 
 
@@ -94,16 +94,16 @@ def test_old_clients_are_kept_out_by_default_and_the_operator_is_told_what_to_do
     engine = EngineApp()
     response = engine.server.request("GET", "/engine.io/?EIO=3&transport=polling")
     assert response.status == 400
-    assert json.loads(response.body)["code"] == 5
+    answer = json.loads(response.body)
+    assert (answer["code"], answer["message"]) == (5, "Unsupported protocol version")
+    assert "Socket.IO 1 or 2" in answer["hint"]
+    assert "socket.io-client 3 or 4" in answer["hint"]
+    assert "allow_eio3=True" in answer["hint"]
     websocket = websocket3(engine)
     assert websocket.response is not None
     assert websocket.response.status == 400
-    for code, context in engine.errors:
-        assert code == 5
-        assert context["name"] == "CLIENT_TOO_OLD"
-        assert "allow_eio3=True" in str(context["hint"])
-        assert "socket.io-client 3 or later" in str(context["hint"])
-    assert len(engine.errors) == 2
+    assert answer["hint"] in websocket.response.body.decode()
+    assert engine.errors == [(5, {"protocol": "3"})] * 2
 
 
 MISMATCHES = [
@@ -127,7 +127,7 @@ def test_every_request_of_a_session_has_its_revision(opened: str, later: str) ->
     target = f"/engine.io/?{later}transport=polling&sid={sid}"
     for response in (engine.server.request("GET", target), engine.server.request("POST", target, body=b"1:1")):
         assert response.status == 400
-        assert json.loads(response.body) == {"code": 3, "message": "Bad request"}
+        assert json.loads(response.body)["code"] == 3
     websocket = websocket3(engine, f"&sid={sid}", later)
     assert websocket.response is not None
     assert websocket.response.status == 400
@@ -293,7 +293,7 @@ def test_jsonp_answers_with_a_script_and_reads_a_form() -> None:
     assert answer is not None
     assert answer.headers["content-type"] == "text/javascript; charset=UTF-8"
     assert answer.body == b'___eio[7]("14:4\\"\\u2028</script>\\\\n6:b4AQID");'
-    response = polling.post(b"d=4%3A4%22%5Cn6%3Ab4AQID", FORM)
+    response = polling.post(b"d=3%3A4%22%5Cn6%3Ab4AQID", FORM)
     assert response is not None
     assert response.body == b"ok"
     assert engine.messages == ['"\n', b"\1\2\3"]

@@ -162,8 +162,8 @@ def _check_script(request: Request, options: ServerOptions) -> Refusal | None:
                 return None
         except Exception as error:
             return Refusal(4, {"name": "ORIGIN_CHECK_FAILED", "error": error}, "ORIGIN_CHECK_FAILED")
-    context: dict[str, object] = {"name": "JSONP_PAGE_NOT_ALLOWED", "referer": ", ".join(map(repr, referers))[:200]}
-    return Refusal(4, context, "JSONP_PAGE_NOT_ALLOWED")
+    referer = request.headers.get("referer", "")[:200]
+    return Refusal(4, {"name": "JSONP_PAGE_NOT_ALLOWED", "referer": referer}, "JSONP_PAGE_NOT_ALLOWED")
 
 
 def _is_allowed(origin: str, request: Request, options: ServerOptions) -> bool:
