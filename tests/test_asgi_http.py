@@ -273,16 +273,16 @@ async def test_a_post_waits_while_too_many_handlers_run(server: Server) -> None:
 async def test_refused_requests_get_the_documented_answers(server: Server) -> None:
     errors: list[int] = []
     server.io.on("connection_error")(lambda event: errors.append(event.code))
-    for method, query, status, told in (
-        ("GET", "EIO=4&transport=pigeon", 400, (0, "Transport unknown")),
-        ("GET", "EIO=4&transport=polling&sid=unknown", 400, (1, "Session ID unknown")),
-        ("POST", "EIO=4&transport=polling", 400, (2, "Bad handshake method")),
-        ("GET", "EIO=4&transport=websocket", 400, (3, "Bad request")),
-        ("GET", "EIO=9&transport=polling", 400, (5, "Unsupported protocol version")),
+    for method, query, status, code, text in (
+        ("GET", "EIO=4&transport=pigeon", 400, 0, "Transport unknown"),
+        ("GET", "EIO=4&transport=polling&sid=unknown", 400, 1, "Session ID unknown"),
+        ("POST", "EIO=4&transport=polling", 400, 2, "Bad handshake method"),
+        ("GET", "EIO=4&transport=websocket", 400, 3, "Bad request"),
+        ("GET", "EIO=9&transport=polling", 400, 5, "Unsupported protocol version"),
     ):
         answer = await server.request(method, query)
         body = json.loads(answer.text)
-        assert (answer.status, (body["code"], body["message"])) == (status, told)
+        assert (answer.status, body["code"], body["message"]) == (status, code, text)
         assert answer.headers[b"content-type"] == b"application/json"
     refused = await server.request("GET", "EIO=4&transport=polling", headers={"origin": "https://evil.example"})
     assert refused.status == 403
