@@ -1,0 +1,46 @@
+"""A server with everything that an application can say about requests: ``siocore serve hooks_app:io``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import trio
+import trio.lowlevel
+
+import siocore
+
+
+async def pause() -> None:
+    """Suspend once, on either event loop."""
+    if trio.lowlevel.in_trio_run():
+        await trio.lowlevel.checkpoint()
+    else:
+        await asyncio.sleep(0)
+
+
+async def allow(request: siocore.Request) -> bool:
+    await pause()
+    token = request.parameter("token")
+    if token == "expired":
+        raise siocore.RequestRefused("your token has expired", status=401)
+    return token != "bad"
+
+
+async def session_id(request: siocore.Request) -> str:
+    await pause()
+    return "worker7_" + siocore.ServerOptions().generate_id()
+
+
+io = siocore.Server(
+    allow_request=allow,
+    generate_session_id=session_id,
+    cookie=siocore.Cookie(name="node", max_age=60),
+    initial_headers=lambda headers, request: headers.update({"x-first": "yes"}),
+    headers=lambda headers, request: headers.update({"x-served-by": "siocore"}),
+    cors=siocore.Cors(origins="https://app.example", credentials=True, exposed_headers=["x-served-by"]),
+)
+
+
+@io.on("echo")
+def echo(socket: siocore.Socket, *args: object) -> tuple[object, ...]:
+    return args
