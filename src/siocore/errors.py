@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionRefused",
     "DecodeError",
     "Disconnected",
+    "LifespanError",
     "LocalProtocolError",
     "ProtocolError",
     "RemoteProtocolError",
@@ -83,3 +84,7 @@ class AckTimeout(SiocoreError, TimeoutError):
 
 class Disconnected(SiocoreError):
     """The peer went away before it acknowledged."""
+
+
+class LifespanError(SiocoreError):
+    """A hosted ASGI application has said that it can't start; the message is what it said."""

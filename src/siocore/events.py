@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from siocore.endpoint.exchange import Exchange
     from siocore.endpoint.handshakes import PendingHandshake
     from siocore.engineio.session import Session
     from siocore.request import Request
@@ -21,6 +24,7 @@ __all__ = [
     "Event",
     "EventReceived",
     "HandshakeRequested",
+    "HttpRequestReceived",
     "ListenerFailed",
     "MessageReceived",
     "NamespaceCreated",
@@ -141,6 +145,14 @@ class ListenerFailed:
 
 
 @dataclass(slots=True)
+class HttpRequestReceived:
+    """HTTP: a request for a path that is not the endpoint's. ``serve`` answers ``exchange``."""
+
+    exchange: Exchange
+    serve: Callable[[Exchange], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
 class ConnectionErrored:
     """A request was refused before it reached a session (Engine.IO error codes 0 to 5).
 
@@ -166,6 +178,7 @@ Event = (
     | NamespaceRequested
     | ServerSideEventReceived
     | ListenerFailed
+    | HttpRequestReceived
     | ConnectionErrored
     | HandshakeRequested
     | CallbackFailed

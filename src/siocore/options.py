@@ -65,6 +65,11 @@ class Limits:
     handshake_timeout: float = 10.0
     #: Seconds for the body of a request.
     body_timeout: float = 30.0
+    #: Bytes per second that the body of a request for a hosted application must bring, once ``body_timeout`` has been
+    #: used up by waiting for it. Apache's RequestReadTimeout: MinRate=500.
+    min_body_rate: int = 500
+    #: Seconds in which the reader of a hosted application's answer must accept something of it. nginx send_timeout: 60.
+    send_timeout: float = 60.0
     #: Seconds that an idle HTTP connection is kept for another request. Node.js: 5; nginx: 75.
     keep_alive_timeout: float = 20.0
     #: Seconds for the rest of a WebSocket frame or fragmented message once its first byte is there.

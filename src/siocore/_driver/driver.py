@@ -10,6 +10,7 @@ from siocore._driver.leader import Leader
 from siocore._driver.listeners import Listener
 from siocore._driver.sockets import Sockets
 from siocore._driver.turn import Turn
+from siocore.endpoint.interfaces import ConnectionOwner
 
 __all__ = ["Driver"]
 
@@ -25,3 +26,9 @@ class Driver(Leader):
         self._traffic = sockets
         self._pump = Turn(app.protocol, app.dispatch, sockets, host.clock).pump
         self.addresses: list[Address] = [listener.address for listener in listeners]
+
+    def close(self) -> None:
+        """Close every descriptor. No task of the driver may be left."""
+        if isinstance(self._protocol, ConnectionOwner):
+            self._protocol.hosting = None
+        super().close()

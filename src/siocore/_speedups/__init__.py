@@ -67,6 +67,7 @@ IN_PLACE = (
     "siocore.events",
     "siocore.http.connection",
     "siocore.http.events",
+    "siocore.http.framing",
     "siocore.http.websocket",
     "siocore.link",
     "siocore.request",

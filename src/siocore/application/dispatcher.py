@@ -17,6 +17,7 @@ from siocore.events import (
     Event,
     EventReceived,
     HandshakeRequested,
+    HttpRequestReceived,
     ListenerFailed,
     NamespaceCreated,
     NamespaceRequested,
@@ -74,6 +75,8 @@ class Dispatcher:
             return self._gatekeeper.callback_failed(event)
         if type(event) is SessionClosed:
             logger.info("a client was closed (%s): %.500s", event.reason, event.detail)
+        if type(event) is HttpRequestReceived:
+            return event.serve(event.exchange)
         return None
 
     # Events ---------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from siocore.events import (
     ConnectionErrored,
     Event,
     HandshakeRequested,
+    HttpRequestReceived,
     MessageReceived,
     SessionClosed,
     SessionOpened,
@@ -80,6 +81,8 @@ class EngineServer(Calls):
             return self._gatekeeper.refused(event, self._handlers.get("connection_error", ()))
         if type(event) is CallbackFailed:
             return self._gatekeeper.callback_failed(event)
+        if type(event) is HttpRequestReceived:
+            return event.serve(event.exchange)
         return None
 
     def _message(self, event: MessageReceived) -> _Call | None:

@@ -11,7 +11,9 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 
 from siocore._driver.driver import Driver
+from siocore._driver.hosting import ASGIApplication
 from siocore._driver.interfaces import Address, Application
+from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.asyncio._host import AsyncioHost
 
@@ -19,7 +21,7 @@ __all__ = ["serve"]
 
 
 async def serve(
-    app: Application,
+    io: Application,
     host: str | Sequence[str] | None = "127.0.0.1",
     port: int = 3000,
     *,
@@ -28,9 +30,12 @@ async def serve(
     ssl_context: ssl.SSLContext | None = None,
     backlog: int = 4096,
     grace: float = 5.0,
+    app: ASGIApplication | None = None,
+    root_path: str = "",
+    max_body: int | None = None,
     started: Callable[[list[Address]], object] | None = None,
 ) -> None:
-    """Serve an application (:class:`siocore.Server` or :class:`siocore.EngineServer`) until cancelled.
+    """Serve ``io`` (a :class:`siocore.Server` or :class:`siocore.EngineServer`) until cancelled.
 
     It listens on ``port`` (0: a free one) of ``host``: an address, a name, several of them, or ``None`` for all
     interfaces; or, if given, on the Unix socket ``unix_path``; or on ``sockets``, which it then owns.
@@ -41,16 +46,70 @@ async def serve(
     sent and handlers finish, for at most ``grace`` seconds. A second cancellation ends that at once. Handlers that
     are still there are cancelled, and the cancellation goes on. Nothing is left behind.
 
-    Raises :exc:`OSError` if it can't listen, with a sentence that says where and why.
+    ``app`` is an ASGI application (FastAPI, Starlette, ...) that answers every path that is not this server's own. It
+    is started before the addresses are announced, and shut down when its last request has ended, for at most ``grace``
+    seconds. ``root_path`` is put before the paths that it sees; ``max_body`` is how many bytes the body of one of its
+    requests may have (default: any number, since it takes them piece by piece).
+
+    Raises :exc:`OSError` if it can't listen, with a sentence that says where and why, and
+    :exc:`siocore.LifespanError` if ``app`` fails to start.
     """
     listeners = open_listeners(host, port, unix_path=unix_path, sockets=sockets, backlog=backlog)
     asyncio_host = AsyncioHost()
+    lifespan = None
     try:
-        driver = Driver(app, asyncio_host, listeners, ssl_context)
+        driver = Driver(io, asyncio_host, listeners, ssl_context)
+        if app is not None:
+            lifespan = host_application(
+                io,
+                app,
+                addresses=driver.addresses,
+                make_waiter=asyncio_host.make_waiter,
+                root_path=root_path,
+                max_body=max_body,
+            )
     except BaseException:
         for listener in listeners:
             listener.close()
         raise
+    if lifespan is None:
+        await _drive(driver, asyncio_host, grace, started)
+    else:
+        await _drive_within(lifespan, driver, asyncio_host, grace, started)
+
+
+async def _drive_within(
+    lifespan: Lifespan,
+    driver: Driver,
+    asyncio_host: AsyncioHost,
+    grace: float,
+    started: Callable[[list[Address]], object] | None,
+) -> None:
+    """The application is started before, and shut down afterwards, whatever happens between."""
+    # Not create_task(): an eager task factory would run the application within this task.
+    task = asyncio.Task(lifespan.run(), loop=asyncio.get_running_loop(), name="siocore lifespan")
+    try:
+        try:
+            await lifespan.start_up()
+        except BaseException:
+            driver.close()
+            raise
+        try:
+            await _drive(driver, asyncio_host, grace, started)
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if grace == math.inf else grace):
+                    await lifespan.shut_down()
+    finally:
+        task.cancel()
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+
+
+async def _drive(
+    driver: Driver, asyncio_host: AsyncioHost, grace: float, started: Callable[[list[Address]], object] | None
+) -> None:
     try:
         driver.start()
         try:

@@ -8,7 +8,7 @@ from siocore.http.websocket cimport WebSocketConnection
 from siocore.request cimport Request
 from siocore.timers cimport Timer
 
-cdef int _HEAD_TIMER, _BODY_TIMER, _KEEP_ALIVE_TIMER, _FRAME_TIMER, _CLOSE_TIMER
+cdef int _HEAD_TIMER, _BODY_TIMER, _KEEP_ALIVE_TIMER, _FRAME_TIMER, _CLOSE_TIMER, _EXCHANGE_TIMER
 cdef object _HEAD_WAIT, _HEAD, _BODY, _ANSWERING
 cdef tuple _PLAIN
 
@@ -16,6 +16,7 @@ cdef tuple _PLAIN
 cdef class Connection(ServerConnection):
     cdef Session _answered_poll
     cdef object _body_reader
+    cdef object _exchange
     cdef Session _get_session
     cdef HttpConnection _http
     cdef public list _output

@@ -5,6 +5,7 @@ The driver passes in what it read and sends what comes out; see EngineServerProt
 
 from __future__ import annotations
 
+from siocore.endpoint.exchange import Exchange
 from siocore.endpoint.interfaces import BodyReader, ConnectionOwner, ServerConnection
 from siocore.engineio.interfaces import Headers
 from siocore.engineio.session import Session
@@ -27,6 +28,7 @@ _BODY_TIMER = 1
 _KEEP_ALIVE_TIMER = 2
 _FRAME_TIMER = 3
 _CLOSE_TIMER = 4
+_EXCHANGE_TIMER = 5
 
 # Once for all: a lookup in an enumeration costs more than most of what is done with the result.
 _HEAD_WAIT = HttpState.HEAD_WAIT
@@ -46,6 +48,7 @@ class Connection(ServerConnection):
     __slots__ = (
         "_answered_poll",
         "_body_reader",
+        "_exchange",
         "_get_session",
         "_http",
         "_output",
@@ -66,7 +69,9 @@ class Connection(ServerConnection):
     def __init__(self, owner: ConnectionOwner, peer: object, *, secure: bool) -> None:
         super().__init__()
         self._owner = owner
-        self._http: HttpConnection | None = HttpConnection(owner.options.limits, peer=peer, secure=secure)
+        self._http: HttpConnection | None = HttpConnection(
+            owner.options.limits, peer=peer, secure=secure, hosting=owner.hosting is not None
+        )
         self._websocket: WebSocketConnection | None = None
         #: The session whose WebSocket (or candidate) this is.
         self.session: Session | None = None
@@ -80,6 +85,8 @@ class Connection(ServerConnection):
         # Set while the HTTP events of a read are worked off: answers given meanwhile don't start that again.
         self._progressing = False
         self._body_reader: BodyReader | None = None
+        #: The request that a hosted application answers, or has answered last.
+        self._exchange: Exchange | None = None
         self._output: list[bytes] = []
         self._output_size = 0
         self._timer: Timer | None = None
@@ -110,6 +117,10 @@ class Connection(ServerConnection):
         elif (http := self._http) is not None:
             http.receive_eof()
             self._http_progress()
+            if self._exchange is not None and self._exchange.active and not self.closing:
+                # It may still read its answer. Whoever waits for more of it is told that nothing comes.
+                self._exchange.stirred()
+                return
             if http.state is _ANSWERING and not self.closing:
                 # A half-closed client may still read its answer; but one that waits in a parked GET has gone.
                 self._request_lost()
@@ -126,6 +137,9 @@ class Connection(ServerConnection):
         if self._answered_poll is not None and (self._output or self.unsent):
             self._answered_poll.poll_lost(self)
         self._answered_poll = None
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.lost()
         if self._websocket is not None:
             self._websocket_gone("transport close", "the connection was lost")
         self._output.clear()
@@ -144,8 +158,11 @@ class Connection(ServerConnection):
         output.clear()
         self._output_size = 0
         session = self.session
-        if session is not None and session.drain_waiters is not None:
-            session.wake_drain_waiters()
+        if session is not None:
+            if session.drain_waiters is not None:
+                session.wake_drain_waiters()
+        elif self._exchange is not None:
+            self._exchange.drained()
         return data
 
     def flushed(self, now: float) -> None:
@@ -155,6 +172,8 @@ class Connection(ServerConnection):
             self._touch()
         if self.session is not None:
             self.session.wake_drain_waiters()
+        elif self._exchange is not None:
+            self._exchange.drained()
 
     @property
     def has_output(self) -> bool:
@@ -184,6 +203,25 @@ class Connection(ServerConnection):
         else:
             # A late answer: the next request may be waiting behind it.
             self._http_progress()
+
+    def host(self) -> Exchange:
+        """Let the hosted application answer the request under way, piece by piece."""
+        http = self._http
+        assert http is not None
+        http.stream()
+        self._exchange = Exchange(self, self._owner, http, self.request)
+        return self._exchange
+
+    def stir(self) -> None:
+        """For the exchange: it has changed the state of HTTP."""
+        if self._progressing:
+            self._take_http_output()
+        else:
+            self._http_progress()
+
+    def arm_exchange(self, delay: float) -> None:
+        """For the exchange: call ``deadline_passed`` then. There is one such deadline."""
+        self._arm(_EXCHANGE_TIMER, delay)
 
     def expect_body(self, reader: BodyReader) -> None:
         """The body of the request under way is wanted."""
@@ -295,7 +333,10 @@ class Connection(ServerConnection):
                 self._cancel_timer()
                 self._request = event.request
                 self._answered_poll = None
-                self._owner.request_received(self, event.request, event.upgrade)
+                if event.refusal and not self._owner.hosts(event.request):
+                    http.refuse(event.refusal)
+                else:
+                    self._owner.request_received(self, event.request, event.upgrade)
         self._progressing = False
         self._take_http_output()
 
@@ -339,6 +380,10 @@ class Connection(ServerConnection):
         if self.wants_read == http.paused:
             self.wants_read = not http.paused
             self._touch()
+        if self._exchange is not None and self._exchange.active:
+            # Its deadlines are its own.
+            self._exchange.stirred()
+            return
         limits = self._owner.options.limits
         if http.state is _HEAD_WAIT:
             if self._request is not None and self._timer_kind != _KEEP_ALIVE_TIMER:
@@ -427,7 +472,13 @@ class Connection(ServerConnection):
         self._timer = None
         self._timer_kind = -1
         if kind == _CLOSE_TIMER:
-            self.abort()
+            if self._exchange is not None and self._exchange.still_leaving():
+                self._arm(_CLOSE_TIMER, self._owner.options.limits.close_timeout)
+            else:
+                self.abort()
+        elif kind == _EXCHANGE_TIMER:
+            if self._exchange is not None:
+                self._exchange.deadline_passed()
         elif kind == _KEEP_ALIVE_TIMER:
             self._close()
         elif kind == _FRAME_TIMER:

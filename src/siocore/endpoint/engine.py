@@ -35,6 +35,7 @@ from siocore.events import (
     CallbackFailed,
     ConnectionErrored,
     HandshakeRequested,
+    HttpRequestReceived,
     MessageReceived,
     SessionClosed,
     SessionOpened,
@@ -49,6 +50,10 @@ __all__ = ["EngineServerProtocol"]
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
+_NO_WEBSOCKET = (
+    "WebSockets of a hosted application are not supported, only its HTTP: use Socket.IO or Engine.IO at {}, "
+    "or serve this application with an ASGI server that supports them"
+)
 _METHODS = (b"allow", b"GET, POST, OPTIONS")
 _RESOURCE_METHODS = (b"allow", b"GET, HEAD, OPTIONS")
 _STOPPING = b"The server is shutting down"
@@ -149,8 +154,18 @@ class EngineServerProtocol(ConnectionOwner):
             connection.respond(503, _PLAIN, _STOPPING, True)
         elif self._is_ours(request.path):
             self._engine_request(connection, request, upgrade)
-        else:
+        elif self.hosting is None or not self.hosts(request):
             connection.expect_body(self._answer_resource)
+        elif upgrade:
+            connection.reject_upgrade(_NO_WEBSOCKET.format(self.options.path))
+        else:
+            self.push_event(HttpRequestReceived(connection.host(), self.hosting))
+
+    def hosts(self, request: Request) -> bool:
+        """Whether this request is for the hosted application: its path is neither below ours nor a resource's."""
+        path = request.path
+        own = self.options.path
+        return not path.startswith(own) and path != own[:-1] and self.hosting is not None and path not in self.resources
 
     def response_headers(self, request: Request, headers: Headers) -> Headers:
         """The headers of an answer: those given, those that browsers ask for, and the application's own."""

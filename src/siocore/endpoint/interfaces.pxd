@@ -13,6 +13,7 @@ cdef class ServerConnection(Carrier):
 
 
 cdef class ConnectionOwner(SessionOwner):
+    cdef public object hosting
     # As floating-point numbers limits can be infinite.
     cdef public double max_buffered
     cdef public bint stopping

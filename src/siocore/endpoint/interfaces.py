@@ -9,6 +9,10 @@ from siocore.options import ServerOptions
 from siocore.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from siocore.endpoint.exchange import Exchange
     from siocore.engineio.session import Session
 
 __all__ = ["BodyReader", "ConnectionOwner", "ServerConnection"]
@@ -56,6 +60,10 @@ class ServerConnection(Carrier):
         """Answer a request for an upgrade with a plain 400, before any 101."""
         raise NotImplementedError
 
+    def host(self) -> Exchange:
+        """Let the hosted application answer the request under way, piece by piece."""
+        raise NotImplementedError
+
     def close_if_idle(self) -> None:
         """The server stops: an idle connection ends now, a busy one after its answer."""
         raise NotImplementedError
@@ -68,12 +76,14 @@ class ServerConnection(Carrier):
 class ConnectionOwner(SessionOwner):
     """The endpoint, as its connections see it."""
 
-    __slots__ = ("max_buffered", "stopping")
+    __slots__ = ("hosting", "max_buffered", "stopping")
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
         #: Limits.max_buffered, at hand for every write.
         self.max_buffered = options.limits.max_buffered
+        #: Answers requests for paths that are not the endpoint's own, if anybody does.
+        self.hosting: Callable[[Exchange], Coroutine[Any, Any, None]] | None = None
         #: Answers are the last of their connections.
         self.stopping = False
 
@@ -83,6 +93,10 @@ class ConnectionOwner(SessionOwner):
 
     def request_received(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
+        raise NotImplementedError
+
+    def hosts(self, request: Request) -> bool:
+        """Whether this request is for ``hosting``."""
         raise NotImplementedError
 
     def response_headers(self, request: Request, headers: Headers) -> Headers:

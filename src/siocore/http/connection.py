@@ -10,18 +10,21 @@ smuggled past a proxy.
 # -------------------
 # Received bytes wait in one buffer until `next_event` is called. Each request gets an h11.Connection of its own, which
 # costs a microsecond, less than resetting one, and keeps an idle connection small. It only ever reads: answers are
-# encoded here, since all of them are known in full, and h11's client reads them back in the tests.
+# encoded here, or in framing.py, and h11's client reads them back in the tests.
 #
 #   HEAD_WAIT → HEAD → BODY → ANSWERING → HEAD_WAIT        (BODY is skipped where the head announces no body)
 #
 # `respond` in ANSWERING starts the next cycle, or ends in CLOSED. `respond` in BODY always ends in CLOSED: the rest of
 # the body would have to be read to find the next request. A fault of the peer is answered at once and ends in CLOSED.
+#
+# `stream` makes the body of one request a thing of the owner's: it takes pieces with `read_piece`, when it wants them,
+# so that what it does not want waits in the peer's socket. Its answer goes through `write` and `finish` in pieces that
+# are framed already. `finish` in BODY drops the rest of a body that is short, and else ends in CLOSED.
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from http import HTTPStatus
 
 import h11
 
@@ -29,6 +32,7 @@ from siocore._speedups import recognise_head
 from siocore.codec.heads import KEEP, UNDECIDED
 from siocore.errors import LocalProtocolError
 from siocore.http.events import BodyReceived, HttpState, RequestReceived
+from siocore.http.framing import beginning, header_lines, status_line
 from siocore.http.handshake import comma_tokens
 from siocore.options import Limits
 from siocore.request import Request
@@ -48,22 +52,18 @@ _CLOSED = HttpState.CLOSED
 _PLAIN_END = b"\r\n\r\n"
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FOLDED = re.compile(rb"\n[ \t]")
-_HEADER_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110, section 5.5: no control characters but the tab.
-_HEADER_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # What decides about framing, and about what becomes of the connection.
 _DECISIVE = frozenset(
     (b"connection", b"content-encoding", b"content-length", b"expect", b"transfer-encoding", b"upgrade")
 )
-_OUR_HEADERS = {b"content-length", b"transfer-encoding", b"connection"}
-_STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
-}
 #: The Content-Length lines of short answers.
 _LENGTHS = [b"Content-Length: %d\r\n" % size for size in range(1_024)]
-#: Beginnings of answers, up to the headers that differ from answer to answer.
-_beginnings: dict[tuple[int, Headers], bytes] = {}
-_MAX_BEGINNINGS = 256
+#: What a body may lack that is read for nothing, to keep the connection.
+_DRAIN = 65_536
+#: Bytes that a chunk of a streamed body has on average, once there were ``max_chunks``.
+_CHUNK = 8
+#: No body is larger: lengths are C integers here.
+_MOST = 1 << 62
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
@@ -77,30 +77,38 @@ class HttpConnection:
 
     __slots__ = (
         "_at",
+        "_begun",
         "_body",
         "_body_left",
         "_chunks",
         "_continue",
+        "_draining",
         "_eof",
         "_event",
         "_h11",
+        "_hosting",
         "_input",
         "_keep_alive",
         "_limits",
+        "_old",
         "_peer",
         "_request",
         "_searched",
         "_secure",
+        "_streamed",
+        "_streaming",
         "_upgrade",
         "closing",
         "output",
         "state",
     )
 
-    def __init__(self, limits: Limits, *, peer: object = None, secure: bool = False) -> None:
+    def __init__(self, limits: Limits, *, peer: object = None, secure: bool = False, hosting: bool = False) -> None:
         self._limits = limits
         self._peer = peer
         self._secure = secure
+        # Whether the owner may want to stream bodies that are none of ours: too large, or encoded.
+        self._hosting = hosting
         #: What is to be sent, in order; the owner takes and clears it.
         self.output: list[bytes] = []
         #: No further request will be read: half-close once the output is sent.
@@ -123,11 +131,18 @@ class HttpConnection:
         # Bytes that are missing of a body with Content-Length.
         self._body_left = 0
         self._chunks = 0
+        # The request came as HTTP/1.0.
+        self._old = False
+        # The body goes to the owner in pieces; how much of it has; the answer has begun; the rest is of no interest.
+        self._streaming = False
+        self._streamed = 0
+        self._begun = False
+        self._draining = False
 
     @property
     def paused(self) -> bool:
-        """Whether as much pipelined input waits as is kept for a request that is still to be answered."""
-        return self.state is _ANSWERING and self._waiting() >= self._limits.max_head
+        """Whether as much input waits as is kept for a request that is still to be answered, or a streamed body."""
+        return (self.state is _ANSWERING or self._streaming) and self._waiting() >= self._limits.max_head
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer. Behind an unanswered request they are kept: at most ``max_head`` and this read."""
@@ -159,14 +174,14 @@ class HttpConnection:
             if self.state is _HEAD:
                 event = self._read_head()
             elif self.state is _BODY:
-                event = self._read_body()
+                event = self._drain() if self._streaming else self._read_body()
         except _Refused as refused:
             self._refuse(refused.status)
         except h11.RemoteProtocolError as exc:
             self._refuse(exc.error_status_hint)
         if event is not None:
             return event
-        if self._eof and self.state in (_HEAD_WAIT, _HEAD, _BODY):
+        if self._eof and self.state in (_HEAD_WAIT, _HEAD, _BODY) and (not self._streaming or self._draining):
             self._close()
         return None
 
@@ -186,7 +201,7 @@ class HttpConnection:
         if bodyless and body:
             raise LocalProtocolError(f"an answer with status {status} has no body")
         last = close or not self._keep_alive or self.state is _BODY or (self._eof and not self._waiting())
-        parts = [_beginning(status, headers)]
+        parts = [beginning(status, headers)]
         if not bodyless:
             size = len(body)
             parts.append(_LENGTHS[size] if size < len(_LENGTHS) else b"Content-Length: %d\r\n" % size)
@@ -197,8 +212,7 @@ class HttpConnection:
         if last:
             self._close()
         else:
-            self._end_request()
-            self.state = _HEAD if self._waiting() else _HEAD_WAIT
+            self._next_request()
 
     def switch_protocols(self, headers: Headers) -> bytes:
         """Accept the upgrade: queue the 101 and return the bytes that came behind the head of the request.
@@ -207,11 +221,107 @@ class HttpConnection:
         """
         if not self._upgrade or self.state is not _ANSWERING:
             raise LocalProtocolError("no request asks for an upgrade")
-        self.output.append(b"".join([_SWITCHING, *_header_lines(headers), b"\r\n"]))
+        self.output.append(b"".join([_SWITCHING, *header_lines(headers), b"\r\n"]))
         rest = self._take(self._waiting())
         self._end_request()
         self.state = _SWITCHED
         return rest
+
+    def refuse(self, status: int) -> None:
+        """Answer the request that was reported with a ``refusal``, without its body, and close."""
+        self._refuse(status)
+
+    # A request whose body is read, and whose answer is written, in pieces ---------------------------------------
+
+    def stream(self) -> None:
+        """From here on the owner reads the body of the request that was just reported, and answers in pieces."""
+        self._streaming = True
+        self._event = None
+
+    @property
+    def http_version(self) -> str:
+        """Of the request under way: ``"1.0"`` or ``"1.1"``."""
+        return "1.0" if self._old else "1.1"
+
+    @property
+    def declared(self) -> int | None:
+        """How many bytes the streamed body has, if that was declared."""
+        return None if self._h11 is not None else self._streamed + self._body_left
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer sends nothing more."""
+        return self._eof
+
+    def read_piece(self) -> bytes:
+        """What is here of the streamed body; ``b""`` if nothing is. The state leaves BODY with the last piece.
+
+        If the peer broke the rules the state is CLOSED, and the answer to that is queued unless another has begun.
+        """
+        if self.state is not _BODY:
+            return b""
+        if self._continue:
+            self._continue = False
+            self.output.append(_CONTINUE)
+        if self._h11 is None:
+            piece = self._take(self._body_left)
+            self._body_left -= len(piece)
+            complete = self._body_left == 0
+        else:
+            try:
+                complete = self._read_chunks(self._h11)
+            except _Refused as refused:
+                self._refuse(refused.status)
+                return b""
+            except h11.RemoteProtocolError as exc:
+                self._refuse(exc.error_status_hint)
+                return b""
+            piece = bytes(self._body)
+            self._body = bytearray()
+        self._streamed += len(piece)
+        if complete:
+            self._h11 = None
+            self.state = _ANSWERING
+        return piece
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection can't be used again behind the answer to the streamed request."""
+        return not self._keep_alive or (self._eof and not self._waiting()) or not self._drainable()
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the answer to the streamed request, framed by the caller."""
+        self._begun = True
+        self.output.append(data)
+
+    def finish(self, close: bool) -> None:
+        """The answer is complete. Call ``next_event`` again afterwards, as after ``respond``."""
+        if close or self.is_last:
+            self._close()
+        elif self.state is _BODY:
+            self._draining = True
+        else:
+            self._next_request()
+
+    def _next_request(self) -> None:
+        self._end_request()
+        self.state = _HEAD if self._waiting() else _HEAD_WAIT
+
+    def _drainable(self) -> bool:
+        """Whether what is missing of the body is short enough to be read for nothing."""
+        if self.state is not _BODY:
+            return True
+        # Who was not told to continue may send the body, or not.
+        return not self._continue and self._h11 is None and self._body_left - self._waiting() <= _DRAIN
+
+    def _drain(self) -> RequestReceived | None:
+        if not self._draining:
+            return None
+        self._body_left -= len(self._take(self._body_left))
+        if self._body_left:
+            return None
+        self._next_request()
+        return self._read_head() if self.state is _HEAD else None
 
     def timed_out(self) -> None:
         """The owner's deadline for a head or body has passed. Late and spurious calls are harmless."""
@@ -239,11 +349,13 @@ class HttpConnection:
                 self._searched = 0
                 if fate == UNDECIDED:
                     return self._accept_head(method, target, headers, False, None)
-                if length > limits.max_payload:
-                    raise _Refused(413)
+                refusal = 413 if length > limits.max_payload else 0
+                if refusal and not self._hosting:
+                    raise _Refused(refusal)
                 self._body_left = length
+                self._old = False
                 return self._accepted(
-                    Request(method, target, headers, self._peer, self._secure), length > 0, fate == KEEP
+                    Request(method, target, headers, self._peer, self._secure), length > 0, fate == KEEP, refusal
                 )
         match = _HEAD_END.search(received, at + max(0, self._searched - 2))
         if match is None:
@@ -292,24 +404,28 @@ class HttpConnection:
         if chunked and (length or old):
             raise _Refused(400)
         declared = int(length[0]) if length else 0
-        if declared > self._limits.max_payload:
-            raise _Refused(413)
+        refusal = 413 if declared > self._limits.max_payload else 0
+        if refusal and (not self._hosting or declared > _MOST):
+            raise _Refused(refusal)
         self._body_left = declared
         connection = comma_tokens(decisive, b"connection")
         has_body = chunked or declared > 0
         if has_body:
             if not {b"identity"}.issuperset(comma_tokens(decisive, b"content-encoding")):
-                raise _Refused(415)
+                if not self._hosting:
+                    raise _Refused(415)
+                refusal = refusal or 415
             self._continue = not old and b"100-continue" in comma_tokens(decisive, b"expect")
         upgrade = b"upgrade" in connection and b"websocket" in comma_tokens(decisive, b"upgrade")
         if upgrade and (old or has_body):
             raise _Refused(400)
         self._upgrade = upgrade
         self._h11 = parser if chunked else None
+        self._old = old
         request = Request(method, target, headers, self._peer, self._secure)
-        return self._accepted(request, has_body, not old and b"close" not in connection)
+        return self._accepted(request, has_body, not old and b"close" not in connection, refusal)
 
-    def _accepted(self, request: Request, has_body: bool, keep_alive: bool) -> RequestReceived:
+    def _accepted(self, request: Request, has_body: bool, keep_alive: bool, refusal: int) -> RequestReceived:
         self._keep_alive = keep_alive
         self._request = request
         if has_body:
@@ -317,7 +433,7 @@ class HttpConnection:
         else:
             self.state = _ANSWERING
             self._event = BodyReceived(b"")
-        return RequestReceived(request, self._upgrade)
+        return RequestReceived(request, self._upgrade, refusal)
 
     def _read_body(self) -> BodyReceived | None:
         # Asked for whether the body is on its way already or not, so that the answer does not depend on the segments.
@@ -351,11 +467,12 @@ class HttpConnection:
             event = parser.next_event()
             if isinstance(event, h11.Data):
                 self._body += event.data
-                if len(self._body) > limits.max_payload:
+                if len(self._body) > limits.max_payload and not self._streaming:
                     raise _Refused(413)
-                # Ends are counted: h11 drops the mark of a chunk's start if the read ends behind its size line.
+                # Ends are counted: h11 drops the mark of a chunk's start if the read ends behind its size line. In a
+                # body without end they must not be small for ever.
                 self._chunks += event.chunk_end
-                if self._chunks > limits.max_chunks:
+                if self._chunks > limits.max_chunks + self._streamed // _CHUNK:
                     raise _Refused(400)
             elif isinstance(event, h11.EndOfMessage):
                 # Trailers are dropped. What h11 has beyond them belongs to the next request.
@@ -390,7 +507,11 @@ class HttpConnection:
 
     def _refuse(self, status: int) -> None:
         """Answer a fault of the peer, and close."""
-        self.output.append(_STATUS_LINES[status] + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        if self._begun:
+            # Another answer is under way.
+            self._close()
+            return
+        self.output.append(status_line(status) + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
         self._close()
 
     def _close(self) -> None:
@@ -407,6 +528,9 @@ class HttpConnection:
         self._continue = False
         self._chunks = 0
         self._body = bytearray()
+        if self._streaming:
+            self._streaming = self._begun = self._draining = False
+            self._streamed = 0
 
 
 class _Refused(Exception):
@@ -414,29 +538,3 @@ class _Refused(Exception):
 
     def __init__(self, status: int) -> None:
         self.status = status
-
-
-def _beginning(status: int, headers: Headers) -> bytes:
-    """The status line and the given headers."""
-    # Tuples are constants of those who answer, with few exceptions: a bounded memory of them does.
-    known = _beginnings.get((status, headers)) if type(headers) is tuple else None
-    if known is not None:
-        return known
-    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    made = b"".join([line, *_header_lines(headers)])
-    if type(headers) is tuple:
-        if len(_beginnings) >= _MAX_BEGINNINGS:
-            _beginnings.clear()
-        _beginnings[status, headers] = made
-    return made
-
-
-def _header_lines(headers: Headers) -> list[bytes]:
-    lines = []
-    for name, value in headers:
-        if _HEADER_NAME.fullmatch(name) is None or name.lower() in _OUR_HEADERS:
-            raise LocalProtocolError(f"header name {name!r} can't be sent")
-        if _HEADER_VALUE.fullmatch(value) is None:
-            raise LocalProtocolError(f"the value of header {name!r} has characters that can't be sent")
-        lines.append(b"%s: %s\r\n" % (name, value))
-    return lines

@@ -8,6 +8,7 @@ from siocore.request cimport Request
 cdef class RequestReceived:
     cdef public Request request
     cdef public bint upgrade
+    cdef public int refusal
 
 
 @cython.final

@@ -30,14 +30,16 @@ class RequestReceived:
     """The head of a request is complete.
 
     ``upgrade`` says that it asks for the WebSocket protocol; such a request has no body, and can be answered with
-    ``switch_protocols`` at once.
+    ``switch_protocols`` at once. With a ``refusal``, a status, its body is none that is read as a whole: the owner
+    either calls ``stream`` or ``refuse``. Only connections that were made with ``hosting`` leave that to their owner.
     """
 
-    __slots__ = ("request", "upgrade")
+    __slots__ = ("refusal", "request", "upgrade")
 
-    def __init__(self, request: Request, upgrade: bool) -> None:
+    def __init__(self, request: Request, upgrade: bool, refusal: int = 0) -> None:
         self.request = request
         self.upgrade = upgrade
+        self.refusal = refusal
 
 
 class BodyReceived:

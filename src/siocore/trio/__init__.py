@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 import trio
 
 from siocore._driver.driver import Driver
+from siocore._driver.hosting import ASGIApplication
 from siocore._driver.interfaces import Address, Application
+from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.trio._host import TrioHost
 
@@ -18,7 +20,7 @@ __all__ = ["serve"]
 
 
 async def serve(
-    app: Application,
+    io: Application,
     host: str | Sequence[str] | None = "127.0.0.1",
     port: int = 3000,
     *,
@@ -27,9 +29,12 @@ async def serve(
     ssl_context: ssl.SSLContext | None = None,
     backlog: int = 4096,
     grace: float = 5.0,
+    app: ASGIApplication | None = None,
+    root_path: str = "",
+    max_body: int | None = None,
     task_status: trio.TaskStatus[list[Address]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve an application (:class:`siocore.Server` or :class:`siocore.EngineServer`) until cancelled.
+    """Serve ``io`` (a :class:`siocore.Server` or :class:`siocore.EngineServer`) until cancelled.
 
     It listens on ``port`` (0: a free one) of ``host``: an address, a name, several of them, or ``None`` for all
     interfaces; or, if given, on the Unix socket ``unix_path``; or on ``sockets``, which it then owns.
@@ -40,16 +45,77 @@ async def serve(
     handlers finish, for at most ``grace`` seconds. Handlers that are still there then are cancelled. Nothing is left
     behind. (A scope that is to end at once needs ``grace=0``: trio can't tell a second cancellation from the first.)
 
-    Raises :exc:`OSError` if it can't listen, with a sentence that says where and why.
+    ``app`` is an ASGI application (FastAPI, Starlette, ...) that answers every path that is not this server's own. It
+    is started before the addresses are announced, and shut down when its last request has ended, for at most ``grace``
+    seconds. ``root_path`` is put before the paths that it sees; ``max_body`` is how many bytes the body of one of its
+    requests may have (default: any number, since it takes them piece by piece).
+
+    Raises :exc:`OSError` if it can't listen, with a sentence that says where and why, and
+    :exc:`siocore.LifespanError` if ``app`` fails to start.
     """
     listeners = open_listeners(host, port, unix_path=unix_path, sockets=sockets, backlog=backlog)
     trio_host = TrioHost()
+    lifespan = None
     try:
-        driver = Driver(app, trio_host, listeners, ssl_context)
+        driver = Driver(io, trio_host, listeners, ssl_context)
+        if app is not None:
+            lifespan = host_application(
+                io,
+                app,
+                addresses=driver.addresses,
+                make_waiter=trio_host.make_waiter,
+                root_path=root_path,
+                max_body=max_body,
+            )
     except BaseException:
         for listener in listeners:
             listener.close()
         raise
+    if lifespan is None:
+        await _drive(driver, trio_host, grace, task_status)
+    else:
+        await _drive_within(lifespan, driver, trio_host, grace, task_status)
+
+
+async def _drive_within(
+    lifespan: Lifespan,
+    driver: Driver,
+    trio_host: TrioHost,
+    grace: float,
+    task_status: trio.TaskStatus[list[Address]],
+) -> None:
+    """The application is started before, and shut down afterwards, whatever happens between."""
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope(shield=True)
+        nursery.start_soon(_live, lifespan, scope, name="siocore lifespan")
+        try:
+            try:
+                await lifespan.start_up()
+            except BaseException:
+                driver.close()
+                raise
+            try:
+                await _drive(driver, trio_host, grace, task_status)
+            finally:
+                with trio.move_on_after(grace, shield=True):
+                    await lifespan.shut_down()
+        except BaseException as exc:
+            # Raised below, because a nursery would wrap it in an exception group.
+            failure = exc
+        scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _live(lifespan: Lifespan, scope: trio.CancelScope) -> None:
+    with scope:
+        await lifespan.run()
+
+
+async def _drive(
+    driver: Driver, trio_host: TrioHost, grace: float, task_status: trio.TaskStatus[list[Address]]
+) -> None:
     try:
         async with trio.open_nursery() as caller:
             caller.start_soon(_watch, driver, name="siocore cancellation")
