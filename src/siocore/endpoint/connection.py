@@ -472,10 +472,10 @@ class Connection(ServerConnection):
         self._timer = None
         self._timer_kind = -1
         if kind == _CLOSE_TIMER:
-            if self._exchange is not None and self._exchange.still_leaving():
-                self._arm(_CLOSE_TIMER, self._owner.options.limits.close_timeout)
-            else:
+            if self._exchange is None:
                 self.abort()
+            else:
+                self._exchange_leaves(self._exchange)
         elif kind == _EXCHANGE_TIMER:
             if self._exchange is not None:
                 self._exchange.deadline_passed()
@@ -493,6 +493,16 @@ class Connection(ServerConnection):
             self._take_http_output()
             if session is not None:
                 session.fail("transport error", "the body of a POST did not arrive in time")
+
+    def _exchange_leaves(self, exchange: Exchange) -> None:
+        """The answer of a hosted application may be large: it has time as long as something of it is accepted."""
+        if not self.buffered:
+            # The network has all of it. Aborting would take it back.
+            self._close()
+        elif exchange.still_leaving():
+            self._arm(_CLOSE_TIMER, self._owner.options.limits.send_timeout)
+        else:
+            self.abort()
 
     def _arm(self, kind: int, delay: float) -> None:
         owner = self._owner

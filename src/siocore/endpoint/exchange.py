@@ -80,7 +80,7 @@ class Exchange:
         self._body_deadline = self._send_deadline = math.inf
         # Bytes of the answer that were written, and that had left when that was last looked at.
         self._written = 0
-        self._progress = 0
+        self._progress = -math.inf
 
     @property
     def http_version(self) -> str:
@@ -192,6 +192,7 @@ class Exchange:
             return
         assert self._answer is not None
         self._over()
+        self._progress = -math.inf
         self._http.finish(close or self._answer.closes or self._owner.stopping)
         self._connection.stir()
 
