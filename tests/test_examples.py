@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib.util
 import json
 import subprocess
@@ -129,6 +131,30 @@ def test_engine_echo_sends_text_and_bytes_back() -> None:
             raw.send(b"\x00\xff")
             assert raw.recv(timeout=10) == b"\x00\xff"
         server.wait_for_line("closed: transport close")
+
+
+def test_fastapi_one_port_answers_http_and_socket_io_at_one_address() -> None:
+    pytest.importorskip("fastapi", reason="FastAPI is not installed")
+    arguments = ("serve", "fastapi_one_port:io", "--app", "fastapi_one_port:app")
+    with serve(*arguments, folder=EXAMPLES) as server, websocket(server.port) as raw:
+        server.wait_for_line("/socket.io/ is Socket.IO, other paths go to fastapi_one_port:app")
+        client = Client(raw)
+        raw.send("40")
+        client.expect("40")
+        raw.send('421["join","hall"]')
+        assert client.expect("431") == ["joined"]
+        assert ask(server.port, "GET", "/motto") == (200, {"motto": "one port"})
+        assert ask(server.port, "POST", "/announce/hall?text=tea") == (200, {"told": 1})
+        assert client.expect("42") == ["announcement", "tea"]
+        assert ask(server.port, "GET", "/nothing")[0] == 404
+
+
+def ask(port: int, method: str, path: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
 
 
 def test_embed_select_echoes_on_plain_sockets() -> None:

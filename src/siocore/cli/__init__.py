@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from siocore._speedups import IMPLEMENTATION
 from siocore._version import __version__
-from siocore.cli.load import LoadError, load_application
+from siocore.cli.load import LoadError, load_application, load_hosted
 from siocore.cli.run import LOOPS, Settings, StartError, run
 
 __all__ = ["main"]
@@ -41,6 +41,8 @@ def _serve(options: argparse.Namespace) -> int:
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
         grace=options.grace,
+        app_name=options.app or "",
+        app=load_hosted(options.app) if options.app is not None else None,
     )
     if options.command == "demo":
         from siocore.demo import make_demo
@@ -64,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: siocore serve chat:io --port 3000",
     )
     serve.add_argument("application", metavar="MODULE:ATTRIBUTE", help="where it is, for example chat:io")
+    serve.add_argument(
+        "--app",
+        metavar="MODULE:ATTRIBUTE",
+        help="an ASGI application (FastAPI, Starlette, ...) for every path that is not MODULE:ATTRIBUTE's own",
+    )
     where = serve.add_argument_group("where to listen")
     _add_address(where)
     where.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead of host and port")
@@ -79,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_address(demo)
     _add_common(demo)
-    demo.set_defaults(unix=None, tls_cert=None, tls_key=None)
+    demo.set_defaults(app=None, unix=None, tls_cert=None, tls_key=None)
     return parser
 
 

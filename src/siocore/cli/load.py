@@ -1,15 +1,18 @@
-"""Find the application that ``module:attribute`` names."""
+"""Find the applications that ``module:attribute`` names."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 from siocore import EngineServer, Server
+from siocore._driver.hosting import ASGIApplication
 
-__all__ = ["LoadError", "load_application"]
+__all__ = ["LoadError", "load_application", "load_hosted"]
 
 
 class LoadError(Exception):
@@ -25,6 +28,41 @@ def load_application(location: str) -> Server | EngineServer:
 
     Raises :exc:`LoadError`. An exception of the module's own while it is imported passes through.
     """
+    module, found = _find(location)
+    if not isinstance(found, (Server, EngineServer)):
+        kind = type(found).__name__
+        raise LoadError(
+            f"{location} is a {kind}, not a siocore.Server or siocore.EngineServer{_instead(module)}",
+        )
+    return found
+
+
+def load_hosted(location: str) -> ASGIApplication:
+    """Import the ASGI application that ``module:attribute`` names.
+
+    Raises :exc:`LoadError`. An exception of the module's own while it is imported passes through.
+    """
+    _, found = _find(location)
+    if isinstance(found, (Server, EngineServer)):
+        raise LoadError(f"{location} is a {type(found).__name__}; --app takes the ASGI application beside it")
+    application: Any = found
+    if not callable(application):
+        raise LoadError(f"{location} is a {type(found).__name__}, which can't be called, so not an ASGI application")
+    try:
+        inspect.signature(application).bind(None, None, None)
+    except TypeError:
+        hint = "; if it makes the application, call it in the module" if inspect.isfunction(application) else ""
+        raise LoadError(
+            f"{location} can't be called with (scope, receive, send), so it is not an ASGI application{hint}"
+        ) from None
+    except ValueError:
+        # Callables of extension modules need not tell what they take.
+        pass
+    hosted: ASGIApplication = application
+    return hosted
+
+
+def _find(location: str) -> tuple[ModuleType, object]:
     module_name, separator, attribute = location.partition(":")
     parts = attribute.split(".")
     if not separator or not all(part.isidentifier() for part in [*module_name.split("."), *parts]):
@@ -36,12 +74,7 @@ def load_application(location: str) -> Server | EngineServer:
             found = getattr(found, part)
         except AttributeError:
             raise LoadError(f"module {module_name!r} has no attribute {attribute!r}{_instead(module)}") from None
-    if not isinstance(found, (Server, EngineServer)):
-        kind = type(found).__name__
-        raise LoadError(
-            f"{location} is a {kind}, not a siocore.Server or siocore.EngineServer{_instead(module)}",
-        )
-    return found
+    return module, found
 
 
 def _import(name: str) -> ModuleType:

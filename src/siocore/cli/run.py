@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 
 import siocore.asyncio
 import siocore.trio
-from siocore import EngineServer, Server
+from siocore import EngineServer, LifespanError, Server
+from siocore._driver.hosting import ASGIApplication
 from siocore._speedups import IMPLEMENTATION
 from siocore._version import __version__
 
 __all__ = ["LOOPS", "Settings", "StartError", "run"]
 
 LOOPS = ("trio", "asyncio", "uvloop")
+_Refusal: TypeAlias = OSError | LifespanError
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -43,42 +45,54 @@ class Settings:
     tls_cert: str | None = None
     tls_key: str | None = None
     grace: float = 5.0
+    #: Where the hosted ASGI application is, for people, and the application.
+    app_name: str = ""
+    app: ASGIApplication | None = None
 
 
 def run(application: Server | EngineServer, settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. Raises :exc:`StartError` where it can't listen."""
-    arguments: dict[str, Any] = {"ssl_context": _ssl_context(settings), "grace": settings.grace}
+    arguments: dict[str, Any] = {
+        "ssl_context": _ssl_context(settings),
+        "grace": settings.grace,
+        "app": settings.app,
+    }
     if settings.unix_path is not None:
         arguments["unix_path"] = settings.unix_path
     else:
         arguments |= {"host": settings.host, "port": settings.port}
-    announce = partial(_announce, settings=settings)
+    announce = partial(_announce, settings=settings, application=application)
     if settings.loop == "trio":
         refused = trio.run(_on_trio, partial(siocore.trio.serve, application, **arguments), announce)
     else:
         with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
             refused = runner.run(_on_asyncio(partial(siocore.asyncio.serve, application, **arguments), announce))
     if refused is not None:
-        raise StartError(refused.strerror or str(refused))
+        raise StartError(getattr(refused, "strerror", None) or str(refused))
     return 0
 
 
-async def _on_trio(serve: Callable[..., Any], announce: Callable[[list[Any]], None]) -> OSError | None:
+async def _on_trio(serve: Callable[..., Any], announce: Callable[[list[Any]], None]) -> _Refusal | None:
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_signal, signals, nursery.cancel_scope)
             try:
                 addresses = await nursery.start(serve)
-            except OSError as exc:
+            except (OSError, LifespanError) as exc:
                 # Returned, because a nursery would wrap what is raised in an exception group.
+                nursery.cancel_scope.cancel()
                 return exc
             announce(addresses)
-            await anext(signals)
-            _next_signal_kills()
-            nursery.cancel_scope.cancel()
     return None
 
 
-async def _on_asyncio(serve: Callable[..., Any], announce: Callable[[list[Any]], None]) -> OSError | None:
+async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    _next_signal_kills()
+    scope.cancel()
+
+
+async def _on_asyncio(serve: Callable[..., Any], announce: Callable[[list[Any]], None]) -> _Refusal | None:
     loop = asyncio.get_running_loop()
     listening = False
 
@@ -105,7 +119,7 @@ async def _on_asyncio(serve: Callable[..., Any], announce: Callable[[list[Any]],
     except asyncio.CancelledError:
         if not stopping:
             raise
-    except OSError as exc:
+    except (OSError, LifespanError) as exc:
         if listening:
             raise
         return exc
@@ -142,8 +156,11 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _announce(addresses: list[Any], *, settings: Settings) -> None:
+def _announce(addresses: list[Any], *, settings: Settings, application: Server | EngineServer) -> None:
     print(f"siocore {__version__} ({IMPLEMENTATION}) on {settings.loop}; Ctrl-C stops it", flush=True)
+    if settings.app is not None:
+        protocol = "Engine.IO" if isinstance(application, EngineServer) else "Socket.IO"
+        print(f"{application.options.path} is {protocol}, other paths go to {settings.app_name}", flush=True)
     for address in addresses:
         print(f"listening on {_url(address, secure=settings.tls_cert is not None)}", flush=True)
 
