@@ -234,6 +234,19 @@ def info(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+def test_why_a_socket_has_left_is_a_line_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="siocore")
+    app = SocketApp()
+    polling = RawPolling(app.server)
+    polling.post(b"40")
+    polling.post(b"4\x1b[2J")
+    assert app.events[-1][0] == "disconnect"
+    (record,) = [each for each in caplog.records if each.getMessage().startswith("a socket has left")]
+    assert record.levelno == logging.DEBUG
+    assert record.getMessage().isprintable()
+    assert app.events[-1][1] in record.getMessage()
+
+
 @pytest.mark.parametrize("app", [EngineApp, SocketApp])
 def test_a_refused_request_is_one_line_at_info(app: Any, info: pytest.LogCaptureFixture) -> None:
     server = app(path="/x/").server

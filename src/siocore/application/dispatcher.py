@@ -255,6 +255,8 @@ class Dispatcher:
 
     def _disconnected(self, event: SocketDisconnected) -> _Call | None:
         socket = event.socket
+        if event.detail:
+            logger.debug("a socket has left (%s): %.500r", event.reason, event.detail)
         # Here and not when it was noticed: events in front of this one may have been kept meanwhile.
         socket.link.drop_held(lambda held: held.socket is socket)
         if socket.registered is not None or "disconnecting" in socket.namespace.registered.lifecycle:
