@@ -268,6 +268,10 @@ class EngineServerProtocol(ConnectionOwner):
         self._begin_handshake(connection, connection.request, False)
 
     def _begin_handshake(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
+        if self.stopping:
+            # Since the head of the request arrived.
+            connection.respond(503, _PLAIN, _STOPPING, True)
+            return
         if not self._asks:
             self.open_session(connection, request, upgrade, None)
             return
