@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import weakref
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_events_are_kept_until_nobody_can_need_them() -> None:
     assert len(memory(app)._events) == 1
     app.server.advance(1 + kept / 16)
     assert len(memory(app)._events) == 0
-    assert memory(app)._size == 0
+    assert memory(app)._budget.size == 0
     assert memory(app)._timer is None
 
 
@@ -161,11 +162,11 @@ def test_so_many_bytes_are_kept() -> None:
     client = app.client()
     for _ in range(100):
         app.io.emit("event", "x" * 4_000, b"y" * 500)
-        assert memory(app)._size <= 20_000
+        assert memory(app)._budget.size <= 20_000
     assert 3 <= len(memory(app)._events) <= 4
     app.io.emit("too large", b"z" * 30_000)
     assert len(memory(app)._events) == 0
-    assert memory(app)._size == 0
+    assert memory(app)._budget.size == 0
     assert len(app.events(client)) == 101
     app.cut(client)
     assert client.reconnect() is True
@@ -196,6 +197,68 @@ def test_so_many_sockets_are_kept_and_the_newest_of_them() -> None:
         app.server.advance(1)
     assert len(memory(app)._sessions) == len(memory(app)._ids) == 3
     assert [client.reconnect() for client in clients] == [False, False, True, True, True]
+
+
+def rooms_app(**options: Any) -> App:
+    """Clients choose the names of the namespaces."""
+    app = App(**options)
+    app.io.of(re.compile(r"/room-\d+"))
+    return app
+
+
+def test_the_bounds_hold_for_all_namespaces_together() -> None:
+    limits = Limits(max_recovery_events=10, max_recovery_sessions=3)
+    app = rooms_app(limits=limits)
+    client = app.client()
+    for number in range(8):
+        client.connect(f"/room-{number}")
+        for _ in range(3):
+            app.io.of(f"/room-{number}").emit("event")
+    app.server.settle()
+    budget = memory(app)._budget
+    assert len(budget.events) == 10
+    app.cut(client)
+    assert len(budget.sessions) == 3
+    assert [client.reconnect(f"/room-{number}") for number in range(8)] == [False] * 5 + [True] * 3
+    assert [each.name for each in client.events].count("event") == 24
+
+
+def test_a_busy_namespace_leaves_room_for_the_others() -> None:
+    app = App(limits=Limits(max_recovery_events=10))
+    app.io.of("/other")
+    client = app.client()
+    client.connect("/other")
+    for _ in range(50):
+        app.io.emit("busy")
+    app.server.settle()
+    app.cut(client)
+    for number in range(3):
+        app.io.of("/other").emit("other", number)
+        app.io.emit("busy")
+        app.io.emit("busy")
+    client.events.clear()
+    assert client.reconnect("/other") is True
+    assert app.events(client) == [["other", number] for number in range(3)]
+
+
+def test_a_namespace_that_a_client_called_into_being_waits_for_it() -> None:
+    app = rooms_app(recovery=Recovery(max_disconnection=30))
+    client = app.client()
+    client.connect("/room-1")
+    app.cut(client)
+    app.io.of("/room-1").emit("missed")
+    app.server.advance(29)
+    assert client.reconnect("/room-1") is True
+    assert app.events(client) == [["missed"]]
+    app.cut(client)
+    family = app.io.of(re.compile(r"/room-\d+"))
+    assert len(family.children) == 1
+    app.server.advance(30 + 15)
+    assert family.children == []
+    assert len(memory(app)._budget.events) == 0
+    assert len(memory(app)._budget.sessions) == 0
+    app.server.advance(60)
+    assert_nothing_left(app.server)
 
 
 def test_who_missed_more_than_may_be_buffered_starts_anew() -> None:

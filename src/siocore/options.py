@@ -86,11 +86,11 @@ class Limits:
     max_running_handlers: int = 64
     #: Acknowledgements that one socket owes us; one more emit_with_ack raises LocalProtocolError.
     max_pending_acks: int = 10_000
-    #: Events that one namespace keeps for clients that may come back, and their bytes. The oldest go first, and whoever
-    #: missed one of them starts anew. Node.js: none.
+    #: Events that are kept for clients that may come back, and their bytes, in all namespaces together. The oldest go
+    #: first, and whoever missed one of them starts anew. Node.js: no bound.
     max_recovery_events: int = 50_000
     max_recovery_log: int = 16_777_216
-    #: Sockets of one namespace that are gone and may come back. Above it the one that has been away longest can't.
+    #: Sockets that are gone and may come back, in all namespaces. Above it the one that has been away longest can't.
     max_recovery_sessions: int = 10_000
 
     def __post_init__(self) -> None:

@@ -231,7 +231,8 @@ class MemoryAdapter(Adapter):
         """There are no other servers: nobody receives it, and nobody is waited for."""
 
     def start_recovery(self, namespace: Namespace) -> None:
-        self._memory = RecoveryMemory(namespace)
+        assert namespace.recovery is not None
+        self._memory = RecoveryMemory(namespace, namespace.recovery.budget)
 
     def position(self) -> str:
         return self._recovery_memory.position

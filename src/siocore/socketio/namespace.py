@@ -17,6 +17,7 @@ from siocore.socketio.broadcast import BroadcastOperator
 from siocore.socketio.listeners import NAMESPACE_LIFECYCLE, Handler, Listeners, Once
 from siocore.socketio.names import check_event_name
 from siocore.socketio.recovery import NamespaceRecovery
+from siocore.socketio.recovery_memory import RecoveryBudget
 
 if TYPE_CHECKING:
     from siocore.socketio.parent import ParentNamespace
@@ -171,7 +172,12 @@ class Namespace(AnyNamespace):
     )
 
     def __init__(
-        self, name: str, hub: DrivenEndpoint, adapter: Adapter | None = None, parent: ParentNamespace | None = None
+        self,
+        name: str,
+        hub: DrivenEndpoint,
+        adapter: Adapter | None = None,
+        parent: ParentNamespace | None = None,
+        budget: RecoveryBudget | None = None,
     ) -> None:
         # A child goes by its parent's, until it gets handlers of its own.
         super().__init__(hub, Listeners(NAMESPACE_LIFECYCLE) if parent is None else parent.registered)
@@ -192,8 +198,9 @@ class Namespace(AnyNamespace):
         self.parser = cast("Parser | None", hub.options.parser)
         #: None unless the server was made with ``recovery``.
         self.recovery: NamespaceRecovery | None = None
-        if hub.options.recovery is not None:
-            self.recovery = NamespaceRecovery(self)
+        if hub.options.recovery is not None and budget is not None:
+            self.recovery = NamespaceRecovery(self, budget)
+            self.adapter.start_recovery(self)
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name!r}, {len(self.sockets)} sockets>"

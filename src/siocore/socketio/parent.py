@@ -16,6 +16,7 @@ from siocore.events import NamespaceCreated
 from siocore.socketio.adapter import Adapter
 from siocore.socketio.listeners import NAMESPACE_LIFECYCLE, Listeners
 from siocore.socketio.namespace import AnyNamespace, Namespace
+from siocore.socketio.recovery_memory import RecoveryBudget
 
 if TYPE_CHECKING:
     from siocore.socketio.client import Client
@@ -116,12 +117,13 @@ class NamespaceRequest:
 class Directory:
     """All namespaces of a server."""
 
-    __slots__ = ("_dynamic", "_hub", "_make_adapter", "namespaces", "parents")
+    __slots__ = ("_budget", "_dynamic", "_hub", "_make_adapter", "namespaces", "parents")
 
     def __init__(self, hub: DrivenEndpoint, make_adapter: Callable[[], Adapter] | None) -> None:
         self._hub = hub
         self._make_adapter = make_adapter
         self._dynamic = 0
+        self._budget = RecoveryBudget()
         self.namespaces: dict[str, Namespace] = {}
         #: In the order in which they are tried.
         self.parents: list[ParentNamespace] = []
@@ -190,7 +192,7 @@ class Directory:
 
     def _make(self, name: str, parent: ParentNamespace | None) -> Namespace:
         adapter = None if self._make_adapter is None else self._make_adapter()
-        namespace = Namespace(name, self._hub, adapter, parent)
+        namespace = Namespace(name, self._hub, adapter, parent, self._budget)
         self.namespaces[name] = namespace
         if parent is not None:
             parent.add_child(namespace)

@@ -28,6 +28,7 @@ from siocore.packets import SocketPacketType
 
 if TYPE_CHECKING:
     from siocore.socketio.namespace import Namespace
+    from siocore.socketio.recovery_memory import RecoveryBudget
     from siocore.socketio.socket import Socket
 
 __all__ = ["Missed", "NamespaceRecovery", "Returning", "RoomChange", "SocketRecovery", "StoredSession", "with_offset"]
@@ -115,13 +116,14 @@ class SocketRecovery:
 class NamespaceRecovery:
     """The sockets of one namespace that can come back, and those that are about to."""
 
-    __slots__ = ("_live", "_namespace")
+    __slots__ = ("_live", "_namespace", "budget")
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, budget: RecoveryBudget) -> None:
         self._namespace = namespace
+        #: Shared by all namespaces of the server.
+        self.budget = budget
         # By pid. Those that have come back are in it while they wait to be let in.
         self._live: dict[str, Socket] = {}
-        namespace.adapter.start_recovery(namespace)
 
     @property
     def in_use(self) -> bool:

@@ -7,13 +7,13 @@ another namespace, of another process, or of this one before it was started anew
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
 from siocore.codec.message import BinaryMessage, Outgoing, TextMessage
-from siocore.options import Recovery
+from siocore.options import Limits, Recovery
 from siocore.socketio.recovery import MAX_CHANGES, Missed, Returning, RoomChange, StoredSession, with_offset
 from siocore.timers import Timer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from siocore.socketio.namespace import Namespace
     from siocore.socketio.socket import Socket
 
-__all__ = ["RecoveryMemory"]
+__all__ = ["RecoveryBudget", "RecoveryMemory"]
 
 #: What follows the tag. Fifteen digits fit any integer type.
 _NUMBER = re.compile(r"[0-9a-f]{1,15}")
@@ -35,6 +35,7 @@ _SWEEPS = 16
 
 class _Event(NamedTuple):
     number: int
+    key: int
     at: float
     size: int
     rooms: frozenset[str]
@@ -46,10 +47,45 @@ class _Event(NamedTuple):
         return not self.except_ & rooms and (not self.rooms or bool(self.rooms & rooms))
 
 
+class RecoveryBudget:
+    """What all namespaces of a server keep together. Clients may choose the names, and so how many there are."""
+
+    __slots__ = ("_serial", "events", "sessions", "size")
+
+    def __init__(self) -> None:
+        self._serial = 0
+        # OrderedDict finds its first item at once, also after many were taken out there.
+        #: Who keeps each event, oldest first.
+        self.events: OrderedDict[int, RecoveryMemory] = OrderedDict()
+        self.size = 0
+        #: Who keeps each pid, those that have been away longest first.
+        self.sessions: OrderedDict[str, RecoveryMemory] = OrderedDict()
+
+    def add_event(self, memory: RecoveryMemory, size: int) -> int:
+        """Count an event in. Returns the key that it has here."""
+        self._serial += 1
+        self.events[self._serial] = memory
+        self.size += size
+        return self._serial
+
+    def drop_event(self, key: int, size: int) -> None:
+        del self.events[key]
+        self.size -= size
+
+    def make_room(self, limits: Limits) -> None:
+        """Drop the oldest, whoever keeps them."""
+        while self.events and (len(self.events) > limits.max_recovery_events or self.size > limits.max_recovery_log):
+            next(iter(self.events.values())).drop_event()
+        while len(self.sessions) > limits.max_recovery_sessions:
+            pid, memory = next(iter(self.sessions.items()))
+            memory.forget(pid)
+
+
 class RecoveryMemory:
     """The memory of one namespace. Nothing in it, no timer: both end with what is kept."""
 
     __slots__ = (
+        "_budget",
         "_dropped",
         "_events",
         "_ids",
@@ -59,15 +95,15 @@ class RecoveryMemory:
         "_max_disconnection",
         "_namespace",
         "_sessions",
-        "_size",
         "_tag",
         "_timer",
         "position",
     )
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, budget: RecoveryBudget) -> None:
         options = namespace.hub.options
         self._namespace = namespace
+        self._budget = budget
         self._limits = options.limits
         self._max_disconnection = cast("Recovery", options.recovery).max_disconnection
         # A client may be away for this long, and for that long nobody may have noticed: a PONG that arrives at the last
@@ -75,11 +111,10 @@ class RecoveryMemory:
         self._keep = self._max_disconnection + options.ping_interval + 2 * options.ping_timeout
         self._tag = f"{crc32(options.generate_id().encode()):08x}"
         self._events: deque[_Event] = deque()
-        self._size = 0
         # The numbers of the latest event, and of the latest that is not kept any more.
         self._latest = 0
         self._dropped = 0
-        # By pid, those that have been away longest first.
+        # By pid.
         self._sessions: dict[str, StoredSession] = {}
         self._ids: set[str] = set()
         self._timer: Timer | None = None
@@ -150,21 +185,21 @@ class RecoveryMemory:
         self._latest += 1
         self.position = offset
         size = message.size + _EVENT_OVERHEAD
-        self._size += size
-        self._events.append(_Event(self._latest, now, size, selection.rooms, selection.except_, _copy(message)))
-        self._drop_events(now)
+        key = self._budget.add_event(self, size)
+        self._events.append(_Event(self._latest, key, now, size, selection.rooms, selection.except_, _copy(message)))
+        self._drop_old_events(now)
+        self._budget.make_room(self._limits)
         self._watch(now)
 
-    def _drop_events(self, now: float) -> None:
-        events = self._events
-        limits = self._limits
-        oldest = now - self._keep
-        while events and (
-            events[0].at < oldest or len(events) > limits.max_recovery_events or self._size > limits.max_recovery_log
-        ):
-            event = events.popleft()
-            self._size -= event.size
-            self._dropped = event.number
+    def _drop_old_events(self, now: float) -> None:
+        while self._events and self._events[0].at < now - self._keep:
+            self.drop_event()
+
+    def drop_event(self) -> None:
+        """Drop the oldest."""
+        event = self._events.popleft()
+        self._budget.drop_event(event.key, event.size)
+        self._dropped = event.number
 
     def _offset(self, number: int) -> str:
         return f"{self._tag}{number:x}"
@@ -181,17 +216,25 @@ class RecoveryMemory:
         """Keep a socket until it has been away too long."""
         self._sessions[session.pid] = session
         self._ids.add(session.sid)
-        if len(self._sessions) > self._limits.max_recovery_sessions:
-            self._forget(next(iter(self._sessions)))
+        self._budget.sessions[session.pid] = self
+        self._budget.make_room(self._limits)
         self._watch(self._namespace.hub.now)
 
     def restore(self, returning: Returning) -> None:
         """Take a socket out, for a client that knows its pid."""
-        session = self._forget(returning.pid)
+        session = self.forget(returning.pid)
         if session is None or self._namespace.hub.now - session.since > self._max_disconnection:
             returning.lost()
         else:
             returning.found(session)
+
+    def forget(self, pid: str) -> StoredSession | None:
+        """Take a socket out, if it is there."""
+        session = self._sessions.pop(pid, None)
+        if session is not None:
+            self._ids.discard(session.sid)
+            self._budget.sessions.pop(pid, None)
+        return session
 
     def holds(self, sid: str) -> bool:
         """Whether the socket with this id may come back."""
@@ -204,8 +247,8 @@ class RecoveryMemory:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._sessions.clear()
-        self._ids.clear()
+        for pid in tuple(self._sessions):
+            self.forget(pid)
         self._drop_all_events()
         self._namespace.hub.timers.cancel(self._timer)
         self._timer = None
@@ -213,25 +256,18 @@ class RecoveryMemory:
     def timer_expired(self, kind: int, now: float) -> None:
         self._timer = None
         for pid in [pid for pid, each in self._sessions.items() if now - each.since > self._max_disconnection]:
-            self._forget(pid)
+            self.forget(pid)
         if self._sessions or self._namespace.recovery_in_use:
-            self._drop_events(now)
+            self._drop_old_events(now)
         else:
             self._drop_all_events()
         self._watch(now)
         if not self._sessions:
             self._namespace.unused()
 
-    def _forget(self, pid: str) -> StoredSession | None:
-        session = self._sessions.pop(pid, None)
-        if session is not None:
-            self._ids.discard(session.sid)
-        return session
-
     def _drop_all_events(self) -> None:
-        self._events.clear()
-        self._size = 0
-        self._dropped = self._latest
+        while self._events:
+            self.drop_event()
 
     def _watch(self, now: float) -> None:
         if self._timer is None and (self._sessions or self._events):
