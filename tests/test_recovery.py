@@ -89,6 +89,23 @@ def test_an_event_that_wants_an_acknowledgement_has_no_offset() -> None:
     assert websocket.take() == ['420["own","x"]', '421["all","x"]']
 
 
+def test_clients_of_socketio_2_get_neither_pid_nor_offset() -> None:
+    app = App(allow_eio3=True)
+    old = TestClient(app.server, revision=3)
+    old.connect()
+    new = app.client()
+    app.io.emit("event", b"x", "text")
+    app.io.volatile.emit("volatile")
+    for socket in app.connected:
+        socket.emit("own")
+    expected = [["event", b"x", "text"], ["volatile"], ["own"]]
+    assert app.events(old) == app.events(new) == expected
+    assert old.pids == {}
+    assert new.offsets != {}
+    app.cut(old)
+    assert app.io.sockets.adapter.holds_sessions() is False
+
+
 def test_connect_comes_first_then_what_was_missed_then_what_is_new() -> None:
     app = App()
     app.io.on("connection")(lambda socket: socket.emit("new"))
