@@ -75,6 +75,25 @@ def test_a_predicate_is_asked_for_every_client_also_when_the_namespace_exists() 
         TestClient(app.server).connect("/secret", {"token": "bad"})
 
 
+def test_about_a_namespace_that_exists_its_own_parent_alone_is_asked() -> None:
+    app = SocketApp()
+    asked: list[str] = []
+
+    def first(name: str, auth: Mapping[str, Any]) -> bool:
+        asked.append("first")
+        return bool(auth.get("first"))
+
+    def second(name: str, auth: Mapping[str, Any]) -> bool:
+        asked.append("second")
+        return True
+
+    app.app.of(first)
+    app.app.of(second)
+    TestClient(app.server).connect("/a")
+    TestClient(app.server).connect("/a", {"first": True})
+    assert asked == ["first", "second", "second"]
+
+
 def test_parents_are_tried_in_the_order_of_their_registration() -> None:
     app = SocketApp()
     order: list[str] = []
@@ -144,6 +163,21 @@ def test_handlers_of_the_parent_apply_to_children_before_and_after_they_are_made
     client.disconnect("/room-1")
     app.server.settle()
     assert seen == [("/room-1", "any", "later"), ("/room-1", "gone", "client namespace disconnect")]
+
+
+def test_what_the_parent_had_before_a_child_got_handlers_of_its_own_still_applies() -> None:
+    app = Rooms()
+    seen: list[str] = []
+    app.rooms.on_any(lambda socket, name: seen.append("any " + name))
+    app.rooms.use(lambda socket: seen.append("middleware"))
+    app.rooms.on_server_side("e")(lambda: seen.append("server side"))
+    app.app.on("new_namespace")(lambda namespace: namespace.on("own")(lambda socket: seen.append("own")))
+    client = app.client("/room-1")
+    client.emit("own", namespace="/room-1")
+    app.server.settle()
+    app.rooms.children[0].server_side_received(["e"])
+    app.server.settle()
+    assert seen == ["middleware", "any own", "own", "server side"]
 
 
 def test_middleware_of_the_parent_guards_every_child() -> None:
@@ -224,6 +258,20 @@ def test_a_parent_collects_the_answers_and_the_sockets_of_all_its_children() -> 
     client.emit("ask", namespace="/room-1")
     app.server.settle()
     assert results == [["everybody /room-1", "everybody /room-2"], "alone /room-1", {"/room-1", "/room-2"}]
+
+
+def test_the_answers_of_one_child_do_not_end_the_wait_for_the_others() -> None:
+    app = Rooms()
+    client = TestClient(app.server)
+    client.on_event = lambda event: client.ack(event, event.namespace)
+    for name in ("/room-1", "/room-2"):
+        client.connect(name)
+    first = app.app.of("/room-1").local_sockets()[0]
+    # All that the first namespace has to wait for is gone before the second one is asked.
+    first.on_any_outgoing(lambda name: first.disconnect())
+    pending = app.rooms.timeout(5).emit_with_ack("ask")
+    app.server.settle()
+    assert pending.result() == ["/room-2"]
 
 
 def test_new_namespace_handlers_run_before_the_first_middleware() -> None:
@@ -340,6 +388,21 @@ def test_a_namespace_lives_as_long_as_a_client_may_come_back_to_it() -> None:
     app.server.advance(120)
     assert app.names() == set()
     assert len(app.server.protocol.timers) == 0
+
+
+def test_what_is_kept_for_clients_that_come_back_ends_with_the_namespace() -> None:
+    app = Rooms(recovery=Recovery())
+    app.client("/")
+    timers = len(app.server.protocol.timers)
+    client = app.client("/room-1")
+    app.rooms.emit("kept")
+    app.server.settle()
+    client.disconnect("/room-1")
+    app.server.settle()
+    client.engine.cut()
+    app.server.settle()
+    assert app.names() == set()
+    assert len(app.server.protocol.timers) == timers
 
 
 # Clients that do harm ------------------------------------------------------------------------------------------------

@@ -305,7 +305,7 @@ def test_an_error_in_a_sockets_own_handler_is_logged_and_leaves_the_others_alone
     assert len(caplog.records) == 3
 
 
-@pytest.mark.parametrize("end", ["cut", "kicked", "refused"])
+@pytest.mark.parametrize("end", ["cut", "kicked", "refused", "cut early"])
 def test_a_socket_with_handlers_of_its_own_is_not_left_to_the_garbage_collector(end: str) -> None:
     io = Server()
     server = TestServer(io)
@@ -325,6 +325,8 @@ def test_a_socket_with_handlers_of_its_own_is_not_left_to_the_garbage_collector(
         socket.use(lambda name, args: socket)
         if end == "refused":
             raise ConnectionRefused("no")
+        if end == "cut early":
+            client.engine.cut()
 
     gc.collect()
     gc.disable()
@@ -333,6 +335,10 @@ def test_a_socket_with_handlers_of_its_own_is_not_left_to_the_garbage_collector(
         if end == "refused":
             with pytest.raises(ConnectionRefused):
                 client.connect()
+        elif end == "cut early":
+            client.engine.open()
+            client.join()
+            server.settle()
         else:
             client.connect()
             client.emit("e")
@@ -379,6 +385,20 @@ def test_outgoing_handlers_see_what_is_sent_to_their_socket(transport: str) -> N
     assert app.seen == []
     assert pending.done
     both.cancel()
+
+
+def test_what_a_socket_that_is_not_in_yet_sends_is_not_seen() -> None:
+    app = App()
+
+    @app.io.use
+    def early(socket: Socket) -> None:
+        socket.on_any_outgoing(app.note("sent"))
+        socket.emit("early")
+
+    client = TestClient(app.server)
+    client.connect()
+    app.io.emit("later")
+    assert app.seen == [("sent", "later")]
 
 
 def test_a_volatile_event_that_is_dropped_is_not_seen() -> None:

@@ -97,7 +97,8 @@ class Dispatcher:
         alone = False
         if own is not None:
             own_handlers = own.events.get(event.name, ())
-            if own_handlers and not handlers:
+            if own_handlers:
+                # If there is only one handler, it is the socket's own.
                 handlers = own_handlers
                 alone = True
             count += len(own_handlers)
