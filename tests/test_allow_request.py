@@ -267,7 +267,7 @@ def test_a_server_that_stops_refuses_those_who_wait(transport: str) -> None:
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_handshake_that_is_complete_after_the_server_stopped_gets_no_session(asks: bool) -> None:
-    engine = EngineApp(**({"allow_request": lambda request: True} if asks else {}))
+    engine = EngineApp(allow_request=(lambda request: True) if asks else None)
     http = RawHttp(engine.server)
     http.send(b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
     engine.server.shutdown()
