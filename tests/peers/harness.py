@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +20,23 @@ from typing import Any, Self
 
 import pytest
 
-__all__ = ["HERE", "LOOPS", "ServerProcess", "chromium", "node_packages", "run_node", "serve"]
+__all__ = [
+    "ASGI_SERVERS",
+    "HERE",
+    "LOOPS",
+    "ServerProcess",
+    "chromium",
+    "node_packages",
+    "run_node",
+    "serve",
+    "serve_asgi",
+]
 
 HERE = Path(__file__).resolve().parent
 #: Every test with a peer runs on both bindings.
 LOOPS = ("trio", "asyncio")
+#: The ASGI servers, each with the worker that it is asked for.
+ASGI_SERVERS = ("uvicorn", "hypercorn-asyncio", "hypercorn-trio", "granian")
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
 NODE_TIMEOUT = 90.0
@@ -43,10 +59,12 @@ def chromium() -> str | None:
 class ServerProcess:
     """A server in a process of its own, which ends with the ``with`` block. ``lines`` is what it has printed so far."""
 
-    def __init__(self, arguments: list[str], folder: Path) -> None:
+    def __init__(
+        self, arguments: list[str], folder: Path, *, module: str = "siocore", ready: str = "listening on"
+    ) -> None:
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "siocore", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -57,8 +75,9 @@ class ServerProcess:
         self._printed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        announced = self.wait_for_line("listening on ", START_TIMEOUT)
-        self.url = announced.removeprefix("listening on ")
+        announced = re.search(f"{ready} (.*?://\\S+|.+)", self.wait_for_line(ready, START_TIMEOUT))
+        assert announced is not None
+        self.url = announced[1]
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +140,48 @@ def serve(*arguments: str, folder: Path = HERE, tracebacks: int = 0) -> Iterator
     output = "\n".join(server.lines)
     assert code == 0, f"the server ended with exit code {code}:\n{output}"
     assert output.count("Traceback") == tracebacks, output
+
+
+@contextmanager
+def serve_asgi(server: str, app: str, folder: Path = HERE, tracebacks: int = 0) -> Iterator[ServerProcess]:
+    """The ASGI application ``app`` on one of ASGI_SERVERS while the block runs."""
+    name, _, worker = server.partition("-")
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    if name == "uvicorn":
+        arguments, ready = [app, "--port", "0"], "Uvicorn running on"
+    elif name == "hypercorn":
+        arguments, ready = [app, "--bind", "127.0.0.1:0", "-k", worker], "Running on"
+    else:
+        # It takes no port of the system's choice.
+        arguments, ready = ["--interface", "asgi", "--port", str(_free_port()), app], "Listening at:"
+    with ServerProcess(arguments, folder, module=name, ready=ready) as process:
+        _wait_for_worker(process)
+        yield process
+        process.stop()
+    output = "\n".join(process.lines)
+    assert output.count("Traceback") == tracebacks, output
+
+
+def _wait_for_worker(process: ServerProcess) -> None:
+    """Some announce themselves before they listen, and before a worker is there to answer."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", process.port), START_TIMEOUT) as probe:
+                probe.sendall(b"GET /are-you-there HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+                assert probe.recv(1), "the ASGI server has no worker"
+                return
+        except ConnectionRefusedError:
+            assert process.process.poll() is None, "\n".join(process.lines)
+            assert time.monotonic() < deadline, "the ASGI server never listened"
+            time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def run_node(script: str, *arguments: str) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import siocore
+import siocore.asgi
 
 io = siocore.Server()
+#: For ASGI servers.
+asgi = siocore.asgi.ASGIApp(io)
 engine = siocore.EngineServer(ping_interval=0.3, ping_timeout=5.0)
 
 #: Why each Engine.IO session ended, for the peers that ask.

@@ -1,4 +1,4 @@
-"""npm's socket.io-client against a siocore server, on both bindings and over every transport."""
+"""npm's socket.io-client against a siocore server, on both bindings, in ASGI servers, and over every transport."""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ from typing import Any
 
 import pytest
 
-from peers.harness import LOOPS, run_node, serve
+from peers.harness import ASGI_SERVERS, LOOPS, run_node, serve, serve_asgi
 
 pytestmark = pytest.mark.peer
 
+HOSTS = LOOPS + ASGI_SERVERS
 MODES = ("polling", "websocket", "upgrade")
 Run = tuple[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=[(loop, mode) for loop in LOOPS for mode in MODES], ids="-".join)
-def run(request: pytest.FixtureRequest) -> Run:
-    loop, mode = request.param
-    # One traceback: of the handler that fails in the scenario "timeouts".
-    with serve("serve", "server_app:io", "--loop", loop, tracebacks=1) as server:
-        return mode, run_node("socketio_client.js", server.url, mode)
+@pytest.fixture(scope="module", params=HOSTS)
+def runs(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    # Of the handler that fails in the scenario "timeouts".
+    tracebacks = len(MODES)
+    if request.param in ASGI_SERVERS:
+        serving = serve_asgi(request.param, "server_app:asgi", tracebacks=tracebacks)
+    else:
+        serving = serve("serve", "server_app:io", "--loop", request.param, tracebacks=tracebacks)
+    with serving as server:
+        return {mode: run_node("socketio_client.js", server.url, mode) for mode in MODES}
+
+
+@pytest.fixture(params=MODES)
+def run(request: pytest.FixtureRequest, runs: dict[str, dict[str, Any]]) -> Run:
+    return request.param, runs[request.param]
 
 
 def test_connect_hands_the_auth_value_to_the_server(run: Run) -> None:
