@@ -270,6 +270,7 @@ def test_the_answers_of_one_child_do_not_end_the_wait_for_the_others() -> None:
     # All that the first namespace has to wait for is gone before the second one is asked.
     first.on_any_outgoing(lambda name: first.disconnect())
     pending = app.rooms.timeout(5).emit_with_ack("ask")
+    assert not pending.done
     app.server.settle()
     assert pending.result() == ["/room-2"]
 
