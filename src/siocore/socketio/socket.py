@@ -95,7 +95,8 @@ class Socket(Listening):
 
     def __init__(self, socket_id: str, namespace: Namespace, client: Client, auth: Mapping[str, Any]) -> None:
         self.registered = None
-        #: The socket's id: 20 characters that clients may know, unrelated to the session's secret id.
+        #: The socket's id: 20 characters that clients may know, unrelated to the session's secret id. Clients of
+        #: Engine.IO 3 make it out of that very id.
         self.id = socket_id
         self.namespace = namespace
         self.handshake = Handshake(client.link, auth)
@@ -110,7 +111,9 @@ class Socket(Listening):
         self.recovery: SocketRecovery | None = None
 
     def __repr__(self) -> str:
-        return f"<Socket {self.id} in {self.namespace.name!r} {self.state.name}>"
+        # The id of a client of Engine.IO 3 is the secret of its session, and representations end up in logs.
+        who = "of Engine.IO 3" if self.link.revision == 3 else self.id
+        return f"<Socket {who} in {self.namespace.name!r} {self.state.name}>"
 
     @property
     def connected(self) -> bool:
