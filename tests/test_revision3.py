@@ -299,6 +299,13 @@ def test_jsonp_answers_with_a_script_and_reads_a_form() -> None:
     assert engine.messages == ['"\n', b"\1\2\3"]
 
 
+@pytest.mark.parametrize(("agent", "value"), [("x (compatible;MSIE 9.0; Trident/5.0)", "0"), ("x Firefox/3.6", None)])
+def test_internet_explorer_is_told_to_leave_answers_as_they_are(agent: str, value: str | None) -> None:
+    engine = app()
+    polling = Polling3(engine, "&j=0", headers=(*SAME_PAGE, ("user-agent", agent)))
+    assert polling.opening.headers.get("x-xss-protection") == value
+
+
 def test_the_name_of_the_function_can_not_be_injected() -> None:
     engine = app()
     polling = Polling3(engine, "&j=1);alert(1", headers=SAME_PAGE)

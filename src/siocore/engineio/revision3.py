@@ -63,11 +63,10 @@ class LegacySession(Session):
 
     def _packet(self, kind: int, data: str | bytes) -> None:
         if kind == EnginePacketType.PING:
-            if self.open:
-                self._await_ping()
-                # One PONG answers any number of PINGs that came together.
-                if not self._outbox or self._outbox[-1] is not _PONG:
-                    self.send_outgoing(_PONG)
+            self._await_ping()
+            # One PONG answers any number of PINGs that came together.
+            if not self._outbox or self._outbox[-1] is not _PONG:
+                self.send_outgoing(_PONG)
         elif kind == EnginePacketType.PONG:
             self.fail("transport error", "invalid heartbeat direction", code=1002)
         else:
@@ -108,8 +107,12 @@ class LegacySession(Session):
         json = self.client is not None and self._owner.options.parser is None
         payload = b"".join([message.revision3_payload(binary, json) for message in messages])
         if functions:
-            return _SCRIPT, encode_script(functions[0], payload)
-        return _BINARY if binary else _TEXT, payload
+            headers, payload = _SCRIPT, encode_script(functions[0], payload)
+        else:
+            headers = _BINARY if binary else _TEXT
+        if _filters_scripts(exchange.request):
+            headers = (*headers, (b"x-xss-protection", b"0"))
+        return headers, payload
 
     def _takes_body(self, exchange: Carrier) -> bool:
         return True
@@ -139,6 +142,11 @@ class LegacySession(Session):
             self._encodes_once = True
             return message
         return repaired
+
+
+def _filters_scripts(request: Request) -> bool:
+    """Whether the request comes from Internet Explorer, which takes our answers for attacks and changes them."""
+    return any(b";MSIE" in agent or b"Trident/" in agent for agent in request.header_values(b"user-agent"))
 
 
 def _any_binary(messages: list[Outgoing]) -> bool:
