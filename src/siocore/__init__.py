@@ -26,7 +26,7 @@ from siocore.errors import (
     RequestRefused,
     SiocoreError,
 )
-from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions
+from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions, WebTransport
 from siocore.request import Headers, Request
 from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
 from siocore.socketio.broadcast import BroadcastOperator
@@ -71,5 +71,6 @@ __all__ = [
     "Session",
     "SiocoreError",
     "Socket",
+    "WebTransport",
     "__version__",
 ]

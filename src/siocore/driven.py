@@ -32,7 +32,7 @@ class DrivenConnection:
 
     def __init__(self) -> None:
         #: Free for the driver.
-        self.transport: object = None
+        self.transport: Any = None
         #: Set by the driver: bytes that it took with ``data_to_send`` and that the network has not accepted yet.
         self.unsent = 0
         #: False: read no more until the connection is ready again.

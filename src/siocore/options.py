@@ -18,7 +18,18 @@ from siocore.request import Request
 if TYPE_CHECKING:
     from siocore.codec.parser import Parser
 
-__all__ = ["HeaderHook", "HttpCompression", "Limits", "PerMessageDeflate", "Recovery", "ServerOptions"]
+__all__ = [
+    "TRANSPORTS",
+    "HeaderHook",
+    "HttpCompression",
+    "Limits",
+    "PerMessageDeflate",
+    "Recovery",
+    "ServerOptions",
+    "WebTransport",
+]
+
+TRANSPORTS = ("polling", "websocket", "webtransport")
 
 #: Fills the dict with headers of an answer to the request.
 HeaderHook = Callable[[dict[str, str], Request], object]
@@ -171,7 +182,8 @@ class ServerOptions:
 
     #: Where Engine.IO requests arrive. Node.js: /socket.io, and /engine.io for Engine.IO alone.
     path: str = "/socket.io/"
-    #: "polling" and "websocket", in the order in which they are announced.
+    #: "polling", "websocket" and "webtransport", in the order in which they are announced. The last needs ``serve`` to
+    #: be told a certificate for HTTP/3.
     transports: tuple[str, ...] = ("polling", "websocket")
     #: Whether a polling client is offered the upgrade to WebSocket.
     allow_upgrades: bool = True
@@ -241,8 +253,9 @@ class ServerOptions:
         if not path.endswith("/"):
             object.__setattr__(self, "path", path + "/")
         transports = tuple(self.transports)
-        if not transports or not set(transports) <= {"polling", "websocket"}:
-            raise ValueError(f"transports must be a list of 'polling' and 'websocket', not {self.transports!r}")
+        if not transports or not set(transports) <= set(TRANSPORTS):
+            known = ", ".join(map(repr, TRANSPORTS))
+            raise ValueError(f"transports must be a list of {known}, not {self.transports!r}")
         object.__setattr__(self, "transports", transports)
         parser: object = self.parser
         if parser not in (None, "msgpack") and not (hasattr(parser, "encode") and hasattr(parser, "decoder")):
@@ -272,6 +285,19 @@ def _cookie(value: object) -> Cookie | None:
     if isinstance(value, str):
         return Cookie(name=value)
     raise ValueError(f"cookie must be True, a name or a Cookie, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebTransport:
+    """The certificate for WebTransport: ``serve(io, ..., webtransport=WebTransport(certificate="cert.pem"))``.
+
+    Clients reach it by HTTP/3, at the port over UDP that they use over TCP. Both are PEM files; without
+    ``private_key``, the key is in the certificate's file. Needs the extra ``siocore[webtransport]``, and
+    ``"webtransport"`` among ``ServerOptions.transports``.
+    """
+
+    certificate: str | os.PathLike[str]
+    private_key: str | os.PathLike[str] | None = None
 
 
 def _check_whole(owner: str, options: object, **ranges: tuple[int, int]) -> None:

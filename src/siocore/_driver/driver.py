@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from siocore._driver.interfaces import Address, Application, Host
 from siocore._driver.leader import Leader
 from siocore._driver.listeners import Listener
-from siocore._driver.sockets import Sockets
+from siocore._driver.sockets import DatagramPort, Sockets
 from siocore._driver.turn import Turn
+from siocore.driven import DrivenEndpoint
 from siocore.endpoint.interfaces import ConnectionOwner
+from siocore.options import WebTransport
 
 __all__ = ["Driver"]
 
@@ -19,16 +21,40 @@ class Driver(Leader):
     """Serves one application on its own listeners. How it is started and stopped is said at :class:`Leader`."""
 
     def __init__(
-        self, app: Application, host: Host, listeners: Sequence[Listener], ssl_context: ssl.SSLContext | None
+        self,
+        app: Application,
+        host: Host,
+        listeners: Sequence[Listener],
+        ssl_context: ssl.SSLContext | None,
+        webtransport: WebTransport | None = None,
     ) -> None:
         super().__init__(app, host)
-        sockets = Sockets(app.protocol, listeners, ssl_context)
+        self.addresses: list[Address] = [listener.address for listener in listeners]
+        datagrams = _open_datagrams(app.protocol, self.addresses, webtransport)
+        sockets = Sockets(app.protocol, listeners, ssl_context, datagrams)
         self._traffic = sockets
         self._pump = Turn(app.protocol, app.dispatch, sockets, host.clock).pump
-        self.addresses: list[Address] = [listener.address for listener in listeners]
 
     def close(self) -> None:
         """Close every descriptor. No task of the driver may be left."""
         if isinstance(self._protocol, ConnectionOwner):
             self._protocol.hosting = None
         super().close()
+
+
+def _open_datagrams(
+    protocol: DrivenEndpoint, addresses: Sequence[Address], settings: WebTransport | None
+) -> Sequence[DatagramPort]:
+    wanted = "webtransport" in protocol.options.transports
+    if settings is None:
+        if wanted:
+            raise ValueError("transports has 'webtransport': it needs a certificate, webtransport=WebTransport(...)")
+        return ()
+    if not wanted:
+        raise ValueError("webtransport= was given, but 'webtransport' is not among the server's transports")
+    try:
+        # Here and not above: aioquic is only needed for this.
+        from siocore._driver.quic import open_ports
+    except ImportError as exc:
+        raise ImportError("WebTransport needs aioquic: pip install 'siocore[webtransport]'") from exc
+    return open_ports(protocol, addresses, settings)

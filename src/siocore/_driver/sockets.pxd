@@ -11,6 +11,7 @@ cdef class Sockets:
     cdef object _poller
     cdef object _poll
     cdef object _acceptor
+    cdef dict _datagrams
     cdef list _wires
     cdef Py_ssize_t _open
     cdef bint _signalled

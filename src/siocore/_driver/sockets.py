@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from siocore._driver.acceptor import Acceptor
 from siocore._driver.listeners import Listener
@@ -16,7 +16,7 @@ from siocore._driver.tls import TLSStream
 from siocore._driver.wire import Wire
 from siocore.driven import DrivenConnection, DrivenEndpoint
 
-__all__ = ["Sockets"]
+__all__ = ["DatagramPort", "Sockets"]
 
 #: Descriptors reported by one poll. More of them make better batches, up to a point.
 _BATCH: Final = 512
@@ -24,17 +24,42 @@ _BATCH: Final = 512
 _READ_BUDGET: Final = 1_048_576
 
 
+class DatagramPort(Protocol):
+    """A UDP socket with connections on it that are no descriptors of their own: each is marked when it has output."""
+
+    open: int
+
+    def fileno(self) -> int: ...
+
+    def read(self, now: float) -> None:
+        """Take what has arrived."""
+
+    def write(self, now: float) -> bool:
+        """Send what there is to be sent, and tell the core of it. Returns whether there was anything."""
+
+    def stop_accepting(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Sockets:
     """The listeners and connections of one endpoint, in one poller."""
 
     def __init__(
-        self, protocol: DrivenEndpoint, listeners: Sequence[Listener], ssl_context: ssl.SSLContext | None
+        self,
+        protocol: DrivenEndpoint,
+        listeners: Sequence[Listener],
+        ssl_context: ssl.SSLContext | None,
+        datagrams: Sequence[DatagramPort] = (),
     ) -> None:
         self._protocol = protocol
         self._ssl_context = ssl_context
         self._poller = make_poller()
         self._poll = self._poller.poll
         self._acceptor = Acceptor(self._poller, listeners)
+        self._datagrams = {port.fileno(): port for port in datagrams}
+        for fd in self._datagrams:
+            self._poller.register(fd, READ)
         # By descriptor: those are small numbers, and a list is one step where a dict is several.
         self._wires: list[Wire | None] = []
         self._open = 0
@@ -55,7 +80,7 @@ class Sockets:
 
     def __len__(self) -> int:
         """How many connections are open."""
-        return self._open
+        return self._open + sum(port.open for port in self._datagrams.values())
 
     def fileno(self) -> int:
         """Readable when :meth:`read` has something to do."""
@@ -75,6 +100,8 @@ class Sockets:
     def close_listeners(self) -> None:
         """Accept no more."""
         self._acceptor.close()
+        for port in self._datagrams.values():
+            port.stop_accepting()
 
     def close(self) -> None:
         """Close everything. The core is not told."""
@@ -86,6 +113,9 @@ class Sockets:
             wire.close(reset=True)
         self._wires.clear()
         self._open = 0
+        for port in self._datagrams.values():
+            port.close()
+        self._datagrams.clear()
         self._poller.close()
 
     # Input --------------------------------------------------------------------------------------------------------
@@ -115,7 +145,7 @@ class Sockets:
         for fd, mask in batch:
             wire = wires[fd] if fd < len(wires) else None
             if wire is None:
-                self._not_a_wire(fd)
+                self._not_a_wire(fd, now)
                 continue
             if mask != READ and not self._is_readable(wire, mask, now):
                 continue
@@ -163,11 +193,13 @@ class Sockets:
             self.settled = self._sweep_start
             self._sweep_start = None
 
-    def _not_a_wire(self, fd: int) -> None:
+    def _not_a_wire(self, fd: int, now: float) -> None:
         if fd == self._poller.wake_fd:
             # Before the look for work that follows, so that no later signal is lost.
             self._signalled = False
             self._poller.drain()
+        elif fd in self._datagrams:
+            self._datagrams[fd].read(now)
         else:
             self._acceptor.note_ready(fd)
 
@@ -222,11 +254,17 @@ class Sockets:
                 ready = [*ready, *self._again]
                 self._again.clear()
             if not ready:
-                return
+                if not self._datagrams or not self._write_datagrams(now):
+                    return
+                continue
             for conn in ready:
-                wire = conn.transport
-                if type(wire) is not Wire:
+                transport = conn.transport
+                if type(transport) is not Wire:
+                    if transport is not None:
+                        # Of a datagram port, which collects what its connections have.
+                        transport.mark()
                     continue
+                wire = transport
                 if conn.aborted:
                     self._lose(wire, now, True)
                     continue
@@ -243,6 +281,13 @@ class Sockets:
                             continue
                 if wire.mask != READ or not conn.wants_read or conn.closing or conn.closed:
                     self._attend(wire, conn, now)
+
+    def _write_datagrams(self, now: float) -> bool:
+        worked = [port.write(now) for port in self._datagrams.values()]
+        if not any(worked):
+            return False
+        self.stirred = True
+        return True
 
     def _attend(self, wire: Wire, conn: DrivenConnection, now: float) -> None:
         """Whatever is not just an open connection whose output has left."""

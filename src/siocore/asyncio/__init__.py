@@ -16,6 +16,7 @@ from siocore._driver.interfaces import Address, Application
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.asyncio._host import AsyncioHost
+from siocore.options import WebTransport
 
 __all__ = ["serve"]
 
@@ -28,6 +29,7 @@ async def serve(
     unix_path: str | os.PathLike[str] | None = None,
     sockets: Iterable[socket.socket] | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    webtransport: WebTransport | None = None,
     backlog: int = 4096,
     grace: float = 5.0,
     app: ASGIApplication | None = None,
@@ -58,7 +60,7 @@ async def serve(
     asyncio_host = AsyncioHost()
     lifespan = None
     try:
-        driver = Driver(io, asyncio_host, listeners, ssl_context)
+        driver = Driver(io, asyncio_host, listeners, ssl_context, webtransport)
         if app is not None:
             lifespan = host_application(
                 io,

@@ -40,6 +40,8 @@ def _serve(options: argparse.Namespace) -> int:
         loop=options.loop,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
+        webtransport_cert=options.webtransport_cert,
+        webtransport_key=options.webtransport_key,
         grace=options.grace,
         app_name=options.app or "",
         app=load_hosted(options.app) if options.app is not None else None,
@@ -77,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     tls = serve.add_argument_group("TLS")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM); turns TLS on")
     tls.add_argument("--tls-key", metavar="FILE", help="private key (PEM), if it is not in the certificate's file")
+    over_quic = serve.add_argument_group("WebTransport", "For servers that have 'webtransport' among their transports.")
+    over_quic.add_argument("--webtransport-cert", metavar="FILE", help="certificate chain (PEM); serves it over UDP")
+    over_quic.add_argument("--webtransport-key", metavar="FILE", help="private key (PEM), as for TLS")
     _add_common(serve)
 
     demo = commands.add_parser(
@@ -86,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_address(demo)
     _add_common(demo)
-    demo.set_defaults(app=None, unix=None, tls_cert=None, tls_key=None)
+    demo.set_defaults(app=None, unix=None, tls_cert=None, tls_key=None, webtransport_cert=None, webtransport_key=None)
     return parser
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +20,7 @@ from siocore import EngineServer, LifespanError, Server
 from siocore._driver.hosting import ASGIApplication
 from siocore._speedups import IMPLEMENTATION
 from siocore._version import __version__
+from siocore.options import WebTransport
 
 __all__ = ["LOOPS", "Settings", "StartError", "run"]
 
@@ -44,6 +47,8 @@ class Settings:
     loop: str = "trio"
     tls_cert: str | None = None
     tls_key: str | None = None
+    webtransport_cert: str | None = None
+    webtransport_key: str | None = None
     grace: float = 5.0
     #: Where the hosted ASGI application is, for people, and the application.
     app_name: str = ""
@@ -61,6 +66,10 @@ def run(application: Server | EngineServer, settings: Settings) -> int:
         arguments["unix_path"] = settings.unix_path
     else:
         arguments |= {"host": settings.host, "port": settings.port}
+    if settings.webtransport_cert is not None:
+        arguments["webtransport"] = _webtransport(application, settings)
+    elif settings.webtransport_key is not None:
+        raise StartError("--webtransport-key needs --webtransport-cert", exit_code=2)
     announce = partial(_announce, settings=settings, application=application)
     if settings.loop == "trio":
         refused = trio.run(_on_trio, partial(siocore.trio.serve, application, **arguments), announce)
@@ -156,6 +165,28 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def _webtransport(application: Server | EngineServer, settings: Settings) -> WebTransport:
+    assert settings.webtransport_cert is not None
+    if "webtransport" not in application.options.transports:
+        raise StartError("--webtransport-cert was given, but 'webtransport' is not among the application's transports")
+    if settings.unix_path is not None:
+        raise StartError("WebTransport needs a host and port: it can't be served on a Unix socket", exit_code=2)
+    if importlib.util.find_spec("aioquic") is None:
+        raise StartError("aioquic is not installed; pip install 'siocore[webtransport]' does it")
+    files = WebTransport(certificate=settings.webtransport_cert, private_key=settings.webtransport_key)
+    from siocore._driver.quic import load_configuration
+
+    try:
+        load_configuration(files)
+    except (OSError, ValueError) as exc:
+        names = " and ".join(filter(None, (settings.webtransport_cert, settings.webtransport_key)))
+        raise StartError(f"can't use {names} for WebTransport: {getattr(exc, 'strerror', None) or exc}") from None
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        # It tells of every connection at INFO.
+        logging.getLogger("quic").setLevel(logging.WARNING)
+    return files
+
+
 def _announce(addresses: list[Any], *, settings: Settings, application: Server | EngineServer) -> None:
     print(f"siocore {__version__} ({IMPLEMENTATION}) on {settings.loop}; Ctrl-C stops it", flush=True)
     if settings.app is not None:
@@ -163,6 +194,8 @@ def _announce(addresses: list[Any], *, settings: Settings, application: Server |
         print(f"{application.options.path} is {protocol}, other paths go to {settings.app_name}", flush=True)
     for address in addresses:
         print(f"listening on {_url(address, secure=settings.tls_cert is not None)}", flush=True)
+        if settings.webtransport_cert is not None:
+            print(f"WebTransport on {_url(address, secure=True)} (UDP)", flush=True)
 
 
 def _url(address: Any, *, secure: bool) -> str:

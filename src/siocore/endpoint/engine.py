@@ -43,7 +43,7 @@ from siocore.events import (
 from siocore.http.compression import choose_coding, compress
 from siocore.http.cors import answer_headers, preflight_headers
 from siocore.http.extra_headers import extra_headers
-from siocore.options import HttpCompression, ServerOptions
+from siocore.options import TRANSPORTS, HttpCompression, ServerOptions
 from siocore.request import Request
 
 __all__ = ["EngineServerProtocol"]
@@ -91,7 +91,7 @@ class EngineServerProtocol(ConnectionOwner):
         self._asks = options.allow_request is not None or options.generate_session_id is not None
         # Whether answers have headers that depend on their requests.
         self._decorates = options.cors is not None or options.headers is not None
-        self._handshake_ends = {each: self._handshake_end(each) for each in ("polling", "websocket")}
+        self._handshake_ends = {each: self._handshake_end(each) for each in TRANSPORTS}
         self._to_flush: list[Session] = []
 
     # For the driver -------------------------------------------------------------------------------------------
@@ -346,9 +346,9 @@ class EngineServerProtocol(ConnectionOwner):
     def _handshake_end(self, transport: str) -> bytes:
         """What follows the sid in the OPEN packet: the same for all, in the order in which Node.js sends it."""
         options = self.options
-        can_upgrade = transport == "polling" and options.allow_upgrades and "websocket" in options.transports
+        can_upgrade = transport == "polling" and options.allow_upgrades
         handshake = {
-            "upgrades": ["websocket"] if can_upgrade else [],
+            "upgrades": [each for each in options.transports if each != "polling"] if can_upgrade else [],
             "pingInterval": round(options.ping_interval * 1000),
             "pingTimeout": round(options.ping_timeout * 1000),
             "maxPayload": options.limits.max_payload,

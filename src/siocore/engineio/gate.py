@@ -68,7 +68,9 @@ def check_request(
     ``upgrade`` tells whether the request asks to become a WebSocket.
     """
     transport = request.parameter("transport")
-    if transport is None or transport not in options.transports:
+    # WebTransport sessions begin with CONNECT, which no other way of ours lets through.
+    over_http3 = transport == "webtransport"
+    if transport is None or transport not in options.transports or over_http3 != (request.method == "CONNECT"):
         advice = "TRANSPORT_DISABLED" if transport in ("polling", "websocket") else "TRANSPORT_UNKNOWN"
         return Refusal(0, {"transport": None if transport is None else transport[:100]}, advice)
     try:
@@ -86,15 +88,15 @@ def check_request(
             return Refusal(1, {"sid": None if sid is None else sid[:100]}, "SESSION_UNKNOWN")
         if revision_of(request) != session.revision:
             return Refusal(3, {"name": "PROTOCOL_MISMATCH"}, "PROTOCOL_MISMATCH")
-        if upgrade != (transport == "websocket"):
+        if upgrade != (transport != "polling"):
             return Refusal(3, {"name": "TRANSPORT_MISMATCH"}, _lost_upgrade(upgrade))
         if not upgrade and session.transport != transport:
             return Refusal(3, {"name": "TRANSPORT_MISMATCH"}, "TRANSPORT_MISMATCH")
         refusal = _check_script(request, options) if session.revision == 3 else None
         return session if refusal is None else refusal
-    if request.method != "GET":
+    if request.method != "GET" and not over_http3:
         return Refusal(2, {"method": request.method[:100]}, "HANDSHAKE_METHOD")
-    if upgrade != (transport == "websocket"):
+    if upgrade != (transport != "polling"):
         return Refusal(3, {"name": "TRANSPORT_HANDSHAKE_ERROR"}, _lost_upgrade(upgrade))
     revision = revision_of(request)
     if revision == 4:

@@ -35,6 +35,11 @@ class Carrier(DrivenConnection):
     # An open WebSocket
 
     @property
+    def kind(self) -> str:
+        """The name of the transport: a WebTransport stream does what a WebSocket does."""
+        return "websocket"
+
+    @property
     def buffered(self) -> int:
         """Bytes that wait to be sent, here and in whoever writes to the network."""
         raise NotImplementedError

@@ -125,8 +125,10 @@ class Session(Link):
 
     @property
     def transport(self) -> str:
-        """What carries the session: ``"polling"`` or ``"websocket"``."""
-        return "websocket" if self._transport is _WEBSOCKET else "polling"
+        """What carries the session: ``"polling"``, ``"websocket"`` or ``"webtransport"``."""
+        if self._transport is not _WEBSOCKET:
+            return "polling"
+        return "websocket" if self._channel is None else self._channel.kind
 
     @property
     def open(self) -> bool:

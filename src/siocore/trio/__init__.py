@@ -14,6 +14,7 @@ from siocore._driver.hosting import ASGIApplication
 from siocore._driver.interfaces import Address, Application
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
+from siocore.options import WebTransport
 from siocore.trio._host import TrioHost
 
 __all__ = ["serve"]
@@ -27,6 +28,7 @@ async def serve(
     unix_path: str | os.PathLike[str] | None = None,
     sockets: Iterable[socket.socket] | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    webtransport: WebTransport | None = None,
     backlog: int = 4096,
     grace: float = 5.0,
     app: ASGIApplication | None = None,
@@ -57,7 +59,7 @@ async def serve(
     trio_host = TrioHost()
     lifespan = None
     try:
-        driver = Driver(io, trio_host, listeners, ssl_context)
+        driver = Driver(io, trio_host, listeners, ssl_context, webtransport)
         if app is not None:
             lifespan = host_application(
                 io,
