@@ -230,12 +230,13 @@ def test_h11_reads_what_the_application_wrote(
         assert (each.status, each.complete) == (status, True)
         assert each.body == (b"" if method == "HEAD" else body)
         assert each.header(b"x-a") == b"b"
+        assert version == "1.1" or each.header(b"transfer-encoding") is None
     assert client.ended == (version == "1.0" or suspend or hosted.server.clock.now > 20)
 
 
 @pytest.mark.parametrize("status", [204, 205, 304])
 def test_answers_without_a_body_leave_the_connection_usable(status: int) -> None:
-    client = run(answer(b"", status, [(b"content-length", b"0")] if status != 304 else []), GET + GET)
+    client = run(answer(b"", status, [(b"content-length", b"0")] if status == 204 else []), GET + GET)
     for each in client.answers("GET", "GET"):
         assert (each.status, each.complete, each.header(b"transfer-encoding")) == (status, True, None)
         assert each.header(b"content-length") == (b"0" if status == 205 else None)
@@ -355,7 +356,7 @@ async def _no_end(send: Send) -> None:
 async def _too_long(send: Send) -> None:
     await send(start(200, (b"content-length", b"5")))
     await send(piece(b"abc", more=True))
-    await send(piece(b"abc"))
+    await send(piece(b"abc", more=True))
 
 
 async def _too_short(send: Send) -> None:
@@ -542,7 +543,7 @@ def test_an_answer_before_a_long_body_ends_the_connection(request_bytes: bytes) 
     assert client.stream.link.to_server.delivered > 100_000
 
 
-def test_a_body_that_breaks_off_is_a_disconnect_not_an_end() -> None:
+def test_a_body_that_breaks_off_is_a_disconnect_not_an_end(caplog: pytest.LogCaptureFixture) -> None:
     messages = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -557,6 +558,7 @@ def test_a_body_that_breaks_off_is_a_disconnect_not_an_end() -> None:
     client.stream.close()
     hosted.server.settle()
     assert [message.get("body") for message in messages] == [b"abc", None]
+    assert error_lines(caplog) == []
     assert hosted.server.protocol.connections == set()
 
 

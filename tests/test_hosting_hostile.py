@@ -93,7 +93,7 @@ def test_a_bad_chunk_behind_the_beginning_of_an_answer_breaks_it_off() -> None:
 def test_one_byte_chunks_are_limited_and_large_ones_are_not() -> None:
     limits = Limits(max_chunks=100)
     bomb, large = Recorder(), Recorder()
-    client = HostedApp(bomb, limits=limits).client(segment=1_000)
+    client = HostedApp(bomb, limits=limits).client(segment=60)
     client.send(CHUNKED + b"1\r\nx\r\n" * 1_000)
     assert client.received.startswith(b"HTTP/1.1 400 ")
     assert bomb.ends == ["http.disconnect"]

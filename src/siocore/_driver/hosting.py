@@ -119,7 +119,10 @@ class Hosting:
         except BaseException:
             exchange.fail()
             raise
-        if exchange.active:
+        if exchange.active and exchange.peer_ended:
+            # It was told so, and has nobody to answer.
+            exchange.fail()
+        elif exchange.active:
             what = "the rest of its answer" if exchange.begun else "an answer"
             logger.error("the hosted application returned without %s to %s", what, _shown(exchange.request))
             exchange.fail()

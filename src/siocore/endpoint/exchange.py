@@ -120,10 +120,6 @@ class Exchange:
             return None
         more = http.state is _BODY
         if not piece and more:
-            if http.ended:
-                # The rest will never come. What the application would make of the half of a body nobody wants.
-                self._sent_away()
-                return None
             self._await_body()
             self._connection.stir()
             return None
