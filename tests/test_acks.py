@@ -26,8 +26,8 @@ class Asking(SocketApp):
             except (AckTimeout, Disconnected) as error:
                 self.results.append(error)
 
-    def client(self) -> TestClient:
-        client = TestClient(self.server)
+    def client(self, transport: str = "websocket") -> TestClient:
+        client = TestClient(self.server, transport)
         client.connect()
         return client
 
@@ -152,21 +152,33 @@ def test_without_a_timeout_the_wait_lasts_as_long_as_the_connection() -> None:
     assert app.results == ["at last"]
 
 
-@pytest.mark.parametrize("end", ["cut", "leaves", "kicked"])
-def test_a_disconnect_ends_the_wait_at_once(end: str) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "polling", "upgrade"])
+@pytest.mark.parametrize("end", ["cut", "leaves", "closes", "kicked", "closed", "shutdown", "violation"])
+def test_a_disconnect_ends_the_wait_at_once(end: str, transport: str) -> None:
     app = Asking(lambda socket: socket.emit_with_ack("question", timeout=100))
-    client = app.client()
+    client = app.client(transport)
     client.emit("go")
-    app.server.settle()
+    app.server.advance(1)
+    assert client.receive().name == "question"
+    both = app.app.timeout(100).emit_with_ack("question for all")
     if end == "cut":
         client.engine.cut()
     elif end == "leaves":
         client.disconnect("/")
-    else:
+    elif end == "closes":
+        client.disconnect()
+    elif end == "kicked":
         app.app.disconnect_sockets()
+    elif end == "closed":
+        app.app.disconnect_sockets(close=True)
+    elif end == "shutdown":
+        app.server.shutdown()
+    else:
+        client.send_packet(0, "/", None, None)
     app.server.settle()
     (error,) = app.results
     assert isinstance(error, Disconnected)
+    assert both.result() == []
     app.server.advance(200)
     assert len(app.results) == 1
 

@@ -31,6 +31,7 @@ from siocore.request import Headers, Request
 from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
 from siocore.socketio.broadcast import BroadcastOperator
 from siocore.socketio.namespace import Namespace
+from siocore.socketio.parent import ParentNamespace
 from siocore.socketio.socket import Handshake, Socket
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "MsgpackParser",
     "Namespace",
     "Packet",
+    "ParentNamespace",
     "Parser",
     "PerMessageDeflate",
     "ProtocolError",
