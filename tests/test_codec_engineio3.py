@@ -165,6 +165,7 @@ BAD_BINARY: list[tuple[bytes, int]] = [
     (b"\0\1", 0),
     (b"\0\xff4x", 0),
     (b"\2\1\xff4", 0),
+    (b"\2\2\xff\4x", 0),
     (b"6:4hello", 0),
     (b"\0\2\xff4", 0),  # truncated
     (b"\1\4\xff\4\1\2", 0),

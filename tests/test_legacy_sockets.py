@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raw_client import RawHttp, RawWebSocket, SocketApp
-from siocore import ConnectionRefused, Disconnected, Limits, Server, Socket
+from siocore import ConnectionRefused, Decoder, Disconnected, Limits, Packet, Parser, Server, Socket
 from siocore.socketio.adapter import MemoryAdapter
 from siocore.testing import TestClient, TestServer
 
@@ -289,14 +289,16 @@ def test_recovery_is_for_clients_of_today_and_others_do_not_notice_it() -> None:
     hall.sockets[0].emit("one", 1)
     hall.app.emit("two", 2)
     assert [client.receive().args, client.receive().args] == [[1], [2]]
+    # Nor can one of them have the state of another client, whatever it says.
+    second: list[Socket] = []
+    hall.app.of("/second").on("connection")(second.append)
     modern = hall.client(revision=4)
-    modern.connect()
-    pid = modern.pids["/"]
+    modern.connect("/second")
     modern.engine.cut()
-    hall.app.of("/")
-    websocket = hall.raw()
-    websocket.send(f"40/?pid={pid}&offset=x,")
-    assert {socket.id for socket in hall.app.sockets.sockets.values()}.isdisjoint({modern.ids.get("/")})
+    hall.server.advance(1)
+    assert hall.raw().send(f"40/second?pid={modern.pids['/second']},") == ["40/second,"]
+    assert [socket.recovered for socket in second] == [False, False]
+    assert second[1].id.startswith("/second#")
 
 
 def test_a_parser_of_the_application_works_for_old_clients_too() -> None:
@@ -306,6 +308,26 @@ def test_a_parser_of_the_application_works_for_old_clients_too() -> None:
     assert isinstance(connected, bytes)
     assert connected[:1] == b"\4"
     assert hall.sockets[0].connected
+
+
+def test_what_a_parser_of_the_application_writes_is_sent_as_it_is() -> None:
+    class Deaf(Decoder):
+        def receive(self, message: str | bytes) -> Packet | None:
+            return None
+
+    class Plain(Parser):
+        def encode(self, type: int, namespace: str, data: object, id: int | None) -> list[str | bytes]:
+            return [f"packet {type} for é"]
+
+        def decoder(self, limits: Limits) -> Decoder:
+            return Deaf()
+
+    hall = Hall(parser=Plain())
+    http = RawHttp(hall.server)
+    http.request("GET", "/socket.io/?EIO=3&transport=polling")
+    answer = http.request("GET", f"/socket.io/?EIO=3&transport=polling&sid={hall.sockets[0].id}")
+    assert answer is not None
+    assert answer.body == "15:4packet 0 for é".encode()
 
 
 def test_text_for_long_polling_is_ascii_so_that_every_old_client_reads_it() -> None:
