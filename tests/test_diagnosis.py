@@ -292,6 +292,16 @@ def test_a_flood_of_refusals_is_twenty_lines_a_minute_and_a_sum(info: pytest.Log
     assert [record.getMessage().partition(" ")[0] for record in info.records[21:]] == ["480", "refused"]
 
 
+def test_a_flood_of_clients_that_break_the_protocol_is_no_more(info: pytest.LogCaptureFixture) -> None:
+    app = SocketApp()
+    for _ in range(100):
+        RawWebSocket(app.server).send("4abc")
+        app.server.settle()
+    assert len(info.records) == 21
+    assert info.records[0].getMessage().startswith("a client was closed (forced close): ")
+    assert "counted, not logged" in info.records[-1].getMessage()
+
+
 def test_thousands_of_guesses_leave_nothing_behind() -> None:
     engine = EngineApp()
     http = RawHttp(engine.server)

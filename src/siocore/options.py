@@ -199,6 +199,8 @@ class ServerOptions:
     #: A cookie with the session's id, set by the answer to the handshake: ``True`` for engine.io's ("io"), its name,
     #: or a :class:`Cookie`. engine.io: none.
     cookie: bool | str | Cookie | None = None
+    #: A message that every client gets behind the OPEN packet, in the same answer: text or binary. engine.io: none.
+    initial_packet: str | bytes | None = None
     #: Adds headers to the answer that opens a session: called with a dict to fill and the request, plain function.
     initial_headers: HeaderHook | None = None
     #: The same for every answer.
@@ -270,6 +272,8 @@ class ServerOptions:
                 raise ValueError("cors_origins is short for cors: give one of them")
             cors = Cors(origins=self.cors_origins, credentials=self.cors_origins != "*")
             object.__setattr__(self, "cors", cors)
+        if self.initial_packet is not None and not isinstance(self.initial_packet, (str, bytes)):
+            raise ValueError(f"initial_packet must be str or bytes, not {self.initial_packet!r}")
         object.__setattr__(self, "cookie", _cookie(self.cookie))
         for name in ("allow_request", "generate_session_id", "initial_headers", "headers"):
             value = getattr(self, name)

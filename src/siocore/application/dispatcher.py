@@ -74,7 +74,7 @@ class Dispatcher:
         if type(event) is CallbackFailed:
             return self._gatekeeper.callback_failed(event)
         if type(event) is SessionClosed:
-            logger.info("a client was closed (%s): %.500s", event.reason, event.detail)
+            self._gatekeeper.closed(event)
         if type(event) is HttpRequestReceived:
             return event.serve(event.exchange)
         return None

@@ -9,11 +9,12 @@ from siocore.application.calls import Calls, is_awaitable, logger
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.endpoint.handshakes import PendingHandshake
 from siocore.errors import RequestRefused
-from siocore.events import CallbackFailed, ConnectionErrored
+from siocore.events import CallbackFailed, ConnectionErrored, SessionClosed
 
 __all__ = ["Gatekeeper"]
 
-#: Refused requests that are logged, one line each, within one period of so many seconds. The others are counted.
+#: Refused requests, and clients that were closed for what they sent, are logged with one line each, at most so many
+#: lines within one period of so many seconds. The others are counted.
 _LINES = 20
 _PERIOD = 60.0
 
@@ -81,21 +82,20 @@ class Gatekeeper:
             self._log(event)
         await self._calls.run_all(handlers, (event,), "connection_error")
 
+    def closed(self, event: SessionClosed) -> None:
+        """A client was closed for what it sent: log a line."""
+        if self._has_line():
+            # The detail quotes nothing but what was cut to a bounded length.
+            logger.info("a client was closed (%s): %.500s", event.reason, event.detail)
+            self._last_line()
+
     async def callback_failed(self, event: CallbackFailed) -> None:
         """A plain function among the options failed."""
         await self._calls.failed(event.error, event.request, event.name)
 
     def _log(self, event: ConnectionErrored) -> None:
-        now = self._protocol.now
-        if now >= self._period_end:
-            if self._unlogged:
-                logger.info("%d more requests were refused", self._unlogged)
-            self._period_end = now + _PERIOD
-            self._lines = self._unlogged = 0
-        if self._lines == _LINES:
-            self._unlogged += 1
+        if not self._has_line():
             return
-        self._lines += 1
         request = event.request
         # Its path only: a session's id is in the query, and also in this event's context.
         logger.info(
@@ -106,5 +106,22 @@ class Gatekeeper:
             event.code,
             event.hint,
         )
+        self._last_line()
+
+    def _has_line(self) -> bool:
+        """Whether one more line may be logged now; else it is counted."""
+        now = self._protocol.now
+        if now >= self._period_end:
+            if self._unlogged:
+                logger.info("%d more requests or clients were refused", self._unlogged)
+            self._period_end = now + _PERIOD
+            self._lines = self._unlogged = 0
         if self._lines == _LINES:
-            logger.info("further refused requests are counted, not logged, for up to %d seconds", _PERIOD)
+            self._unlogged += 1
+            return False
+        self._lines += 1
+        return True
+
+    def _last_line(self) -> None:
+        if self._lines == _LINES:
+            logger.info("further refusals are counted, not logged, for up to %d seconds", _PERIOD)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from siocore._speedups import binary_frame, encode_binary_packet, message_frames, text_frame
 from siocore.codec import engineio3
+from siocore.errors import LocalProtocolError
 
-__all__ = ["BinaryMessage", "ControlPacket", "Outgoing", "TextMessage"]
+__all__ = ["BinaryMessage", "ControlPacket", "Outgoing", "TextMessage", "encode_text", "message_of"]
 
 _SEPARATOR = b"\x1e"
 
@@ -153,6 +154,29 @@ class ControlPacket(Outgoing):
 
     def _make_form3(self, form: int) -> bytes:
         return _text3(self.packet, form)
+
+
+def message_of(data: str | bytes) -> Outgoing:
+    """A message of an application. Raises LocalProtocolError as :func:`encode_text`, and for anything else."""
+    if isinstance(data, str):
+        return TextMessage(encode_text(data), [])
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return BinaryMessage(bytes(data))
+    raise LocalProtocolError(f"a message is str or bytes, not {type(data).__name__}")
+
+
+def encode_text(text: str) -> bytes:
+    """Text of an application as UTF-8.
+
+    Raises LocalProtocolError for what Engine.IO can't carry: lone surrogates, or U+001E, which separates the packets
+    of a long-polling payload.
+    """
+    if "\x1e" in text:
+        raise LocalProtocolError("text with U+001E can't be sent: it separates packets in long-polling")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise LocalProtocolError("text with lone surrogates can't be sent") from None
 
 
 def _text3(packet: bytes, form: int) -> bytes:

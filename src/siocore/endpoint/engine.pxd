@@ -17,6 +17,7 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cdef public set connections
     cdef public dict resources
     cdef dict _handshake_ends
+    cdef object _initial
     cdef list _to_flush
     cdef bint _asks
     cdef bint _decorates

@@ -20,7 +20,7 @@ import re
 
 from siocore.advice import ADVICE
 from siocore.browsers import Cookie
-from siocore.codec.message import ControlPacket
+from siocore.codec.message import ControlPacket, Outgoing, message_of
 from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
 from siocore.endpoint.handshakes import PendingHandshake
@@ -72,6 +72,7 @@ class EngineServerProtocol(ConnectionOwner):
         "_asks",
         "_decorates",
         "_handshake_ends",
+        "_initial",
         "_to_flush",
         "connections",
         "pending",
@@ -92,6 +93,7 @@ class EngineServerProtocol(ConnectionOwner):
         # Whether answers have headers that depend on their requests.
         self._decorates = options.cors is not None or options.headers is not None
         self._handshake_ends = {each: self._handshake_end(each) for each in TRANSPORTS}
+        self._initial = None if options.initial_packet is None else message_of(options.initial_packet)
         self._to_flush: list[Session] = []
 
     # For the driver -------------------------------------------------------------------------------------------
@@ -290,7 +292,10 @@ class EngineServerProtocol(ConnectionOwner):
             return False
         if upgrade:
             return self._answer_with_websocket(connection, request, session)
-        headers, body = session.poll_answer(connection, [ControlPacket(self._open_packet(session, "polling"))])
+        leaving: list[Outgoing] = [ControlPacket(self._open_packet(session, "polling"))]
+        if self._initial is not None:
+            leaving.append(self._initial)
+        headers, body = session.poll_answer(connection, leaving)
         connection.respond(200, self._opening_headers(request, session, headers), body)
         session.request.compact()
         self.session_opened(session)
@@ -304,6 +309,8 @@ class EngineServerProtocol(ConnectionOwner):
             return False
         connection.write(ControlPacket(self._open_packet(session, "websocket")).frames())
         session.open_websocket(connection)
+        if self._initial is not None:
+            session.send_outgoing(self._initial)
         session.request.compact()
         self.session_opened(session)
         connection.receive_trailing()

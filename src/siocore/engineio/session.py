@@ -9,7 +9,7 @@ Spec: the Engine.IO protocol, revision 4. The states are in states.py.
 from __future__ import annotations
 
 from siocore._speedups import decode_packet, decode_payload, encode_payload, message_frames
-from siocore.codec.message import BinaryMessage, ControlPacket, Outgoing, TextMessage
+from siocore.codec.message import ControlPacket, Outgoing, TextMessage, encode_text, message_of
 from siocore.engineio import states
 from siocore.engineio.interfaces import Carrier, Headers, SessionOwner
 from siocore.engineio.states import (
@@ -23,7 +23,7 @@ from siocore.engineio.states import (
     TransportInput,
     TransportState,
 )
-from siocore.errors import DecodeError, LocalProtocolError
+from siocore.errors import DecodeError
 from siocore.link import Link
 from siocore.packets import EnginePacketType
 from siocore.request import Request
@@ -166,17 +166,9 @@ class Session(Link):
         packets of a long-polling payload.
         """
         if isinstance(data, str):
-            if "\x1e" in data:
-                raise LocalProtocolError("text with U+001E can't be sent: it separates packets in long-polling")
-            try:
-                text = data.encode()
-            except UnicodeEncodeError:
-                raise LocalProtocolError("text with lone surrogates can't be sent") from None
-            self.send_text(text, [])
-        elif isinstance(data, (bytes, bytearray, memoryview)):
-            self.send_outgoing(BinaryMessage(bytes(data)))
+            self.send_text(encode_text(data), [])
         else:
-            raise LocalProtocolError(f"a message is str or bytes, not {type(data).__name__}")
+            self.send_outgoing(message_of(data))
         return Sent(self)
 
     def send_outgoing(self, message: Outgoing) -> None:
