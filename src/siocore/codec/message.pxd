@@ -9,6 +9,7 @@ cdef class Outgoing:
     cdef bytes _frames
     cdef bytes _payload
     cdef dict _revision3
+    cdef dict _deflated
 
     cpdef bytes frames(self)
     cpdef bytes payload(self)
@@ -16,6 +17,7 @@ cdef class Outgoing:
     cpdef bytes revision3_frames(self, bint base64)
     cpdef bytes revision3_payload(self, bint binary, bint json)
     cdef bytes _form3(self, int form)
+    cpdef bytes deflated(self, bytes frames, object deflate)
     cpdef bytes _make_frames(self)
     cpdef bytes _make_payload(self)
     cpdef bytes _make_form3(self, int form)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from siocore._speedups import binary_frame, encode_binary_packet, message_frames, text_frame
 from siocore.codec import engineio3
 from siocore.errors import LocalProtocolError
@@ -21,7 +23,7 @@ _BINARY_PAYLOAD = 4
 class Outgoing:
     """Each wire form is made on first use and kept, so that a broadcast encodes and frames once."""
 
-    __slots__ = ("_frames", "_payload", "_revision3", "compress", "size")
+    __slots__ = ("_deflated", "_frames", "_payload", "_revision3", "compress", "size")
 
     def __init__(self, size: int) -> None:
         #: Bytes that it counts for in the bound on what waits for one client.
@@ -31,6 +33,7 @@ class Outgoing:
         self._frames: bytes | None = None
         self._payload: bytes | None = None
         self._revision3: dict[int, bytes] | None = None
+        self._deflated: dict[tuple[Callable[[bytes], bytes], bytes], bytes] | None = None
 
     def frames(self) -> bytes:
         """WebSocket frames."""
@@ -72,6 +75,18 @@ class Outgoing:
         made = self._revision3.get(form)
         if made is None:
             made = self._revision3[form] = self._make_form3(form)
+        return made
+
+    # Compressed
+
+    def deflated(self, frames: bytes, deflate: Callable[[bytes], bytes]) -> bytes:
+        """``frames``, which are this message in one form or other, compressed."""
+        if self._deflated is None:
+            self._deflated = {}
+        key = (deflate, frames)
+        made = self._deflated.get(key)
+        if made is None:
+            made = self._deflated[key] = deflate(frames)
         return made
 
     def _make_frames(self) -> bytes:

@@ -1,5 +1,6 @@
 cimport cython
 
+from siocore.codec.message cimport Outgoing
 from siocore.endpoint.interfaces cimport ConnectionOwner, ServerConnection
 from siocore.engineio.session cimport Session
 from siocore.http.connection cimport HttpConnection
@@ -47,6 +48,7 @@ cdef class Connection(ServerConnection):
     cpdef reject_upgrade(self, str message)
     cdef _body_received(self, bytes body)
     cpdef bint write(self, bytes frames) except -1
+    cpdef bytes deflated(self, Outgoing message, bytes frames)
     cpdef close_websocket(self, int code, str reason=*)
     cpdef pause(self)
     cpdef resume(self)

@@ -5,6 +5,7 @@ The driver passes in what it read and sends what comes out; see EngineServerProt
 
 from __future__ import annotations
 
+from siocore.codec.message import Outgoing
 from siocore.endpoint.exchange import Exchange
 from siocore.endpoint.interfaces import BodyReader, ConnectionOwner, ServerConnection
 from siocore.engineio.interfaces import Headers
@@ -258,6 +259,20 @@ class Connection(ServerConnection):
             owner.connection_ready(self)
         return True
 
+    @property
+    def deflates(self) -> bool:
+        return self._websocket is not None and self._websocket.extension is not None
+
+    def deflated(self, message: Outgoing, frames: bytes) -> bytes:
+        """Compress frames that will be written. Those that :meth:`write` will not take come back as they are."""
+        extension = None if self._websocket is None else self._websocket.extension
+        if extension is None or self.closing or self.closed or self.buffered > self._owner.max_buffered:
+            return frames
+        deflater = extension.deflater
+        if len(frames) < deflater.threshold:
+            return frames
+        return deflater.deflate(frames) if deflater.takeover else message.deflated(frames, deflater.deflate)
+
     def close_websocket(self, code: int, reason: str = "") -> None:
         """Start the close handshake."""
         self.session = None
@@ -278,13 +293,17 @@ class Connection(ServerConnection):
         except RemoteProtocolError as error:
             self.reject_upgrade(str(error))
             return False
+        negotiator = self._owner.deflate
+        extension = None if negotiator is None else negotiator.negotiate(self.request)
+        if extension is not None:
+            headers = (*headers, (b"Sec-WebSocket-Extensions", extension.response))
         # RFC 6455 forbids frames before the 101, but they may share a segment with the request.
         self._trailing = http.switch_protocols((*required, *headers))
         self._take_http_output()
         self._http = self._request = None
         self._cancel_timer()
         self.session = session
-        self._websocket = WebSocketConnection(self._owner.options.limits)
+        self._websocket = WebSocketConnection(self._owner.options.limits, extension)
         return True
 
     def receive_trailing(self) -> None:

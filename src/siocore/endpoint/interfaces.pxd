@@ -17,6 +17,7 @@ cdef class ConnectionOwner(SessionOwner):
     # As floating-point numbers limits can be infinite.
     cdef public double max_buffered
     cdef public bint stopping
+    cdef public object deflate
 
     cpdef connection_ended(self, Carrier connection)
     cpdef request_received(self, Carrier connection, Request request, bint upgrade)

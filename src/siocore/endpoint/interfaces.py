@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from siocore.engineio.interfaces import Carrier, Headers, SessionOwner
-from siocore.options import ServerOptions
+from siocore.http.deflate import Negotiator
+from siocore.options import PerMessageDeflate, ServerOptions
 from siocore.request import Request
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ServerConnection(Carrier):
 class ConnectionOwner(SessionOwner):
     """The endpoint, as its connections see it."""
 
-    __slots__ = ("hosting", "max_buffered", "stopping")
+    __slots__ = ("deflate", "hosting", "max_buffered", "stopping")
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
@@ -84,6 +85,11 @@ class ConnectionOwner(SessionOwner):
         self.max_buffered = options.limits.max_buffered
         #: Answers requests for paths that are not the endpoint's own, if anybody does.
         self.hosting: Callable[[Exchange], Coroutine[Any, Any, None]] | None = None
+        deflate = options.per_message_deflate
+        #: Negotiates compression with each WebSocket, if that is on.
+        self.deflate = (
+            Negotiator(deflate, options.limits.max_payload) if isinstance(deflate, PerMessageDeflate) else None
+        )
         #: Answers are the last of their connections.
         self.stopping = False
 

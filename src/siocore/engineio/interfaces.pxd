@@ -1,3 +1,4 @@
+from siocore.codec.message cimport Outgoing
 from siocore.driven cimport DrivenConnection, DrivenEndpoint
 from siocore.link cimport Link
 from siocore.request cimport Request
@@ -6,6 +7,7 @@ from siocore.request cimport Request
 cdef class Carrier(DrivenConnection):
     cpdef respond(self, int status, tuple headers, bytes body=*, bint close=*)
     cpdef bint write(self, bytes frames) except -1
+    cpdef bytes deflated(self, Outgoing message, bytes frames)
     cpdef pause(self)
     cpdef resume(self)
     cpdef close_websocket(self, int code, str reason=*)

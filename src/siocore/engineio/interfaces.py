@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from siocore.codec.message import Outgoing
 from siocore.driven import DrivenConnection, DrivenEndpoint
 from siocore.options import HttpCompression, ServerOptions
 from siocore.request import Request
@@ -52,6 +53,15 @@ class Carrier(DrivenConnection):
     def write(self, frames: bytes) -> bool:
         """Send frames. False, and nothing is sent, if too much waits already."""
         raise NotImplementedError
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the compression of messages was agreed on."""
+        return False
+
+    def deflated(self, message: Outgoing, frames: bytes) -> bytes:
+        """What to write for ``frames``, a form of ``message``. It must be written then, and nothing else before it."""
+        return frames
 
     def pause(self) -> None:
         """Don't read for now."""

@@ -18,4 +18,4 @@ cdef class LegacySession(Session):
     cpdef tuple _read_body(self, Carrier exchange, bytes body)
     cpdef websocket_message(self, Carrier channel, object data)
     cpdef _packet(self, int kind, object data)
-    cpdef bytes _frames_of(self, Outgoing message)
+    cpdef bytes _form_of(self, Outgoing message)

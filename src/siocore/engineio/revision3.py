@@ -95,7 +95,7 @@ class LegacySession(Session):
         self._base64 = bool(request.parameters("b64"))
         Session.websocket_opened(self, channel, request)
 
-    def _frames_of(self, message: Outgoing) -> bytes:
+    def _form_of(self, message: Outgoing) -> bytes:
         return message.revision3_frames(self._base64)
 
     # Long-polling ---------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ cdef class Session(Link):
     cpdef wake_drain_waiters(self)
     cpdef _packet(self, int kind, object data)
     cpdef bytes _frames_of(self, Outgoing message)
+    cpdef bytes _form_of(self, Outgoing message)
     cpdef _queue(self, Outgoing message)
     cpdef _heartbeat_step(self, object step)
     cpdef _arm_heartbeat(self, double delay, int kind)

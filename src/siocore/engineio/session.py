@@ -359,7 +359,7 @@ class Session(Link):
 
     def open_websocket(self, channel: Carrier) -> None:
         """The handshake itself came by WebSocket."""
-        self._channel = channel
+        self._adopt(channel)
         self._transport = _WEBSOCKET
 
     @property
@@ -443,8 +443,21 @@ class Session(Link):
         self.fail("transport close", "the client closed the session")
 
     def _frames_of(self, message: Outgoing) -> bytes:
-        """The WebSocket frames of a message, in the form that this session wants."""
+        """The WebSocket frames of a message, as this session wants them."""
+        frames = self._form_of(message)
+        if message.compress and self._channel is not None:
+            return self._channel.deflated(message, frames)
+        return frames
+
+    def _form_of(self, message: Outgoing) -> bytes:
+        """The same, not compressed yet."""
         return message.base64_frames() if self._base64 else message.frames()
+
+    def _adopt(self, channel: Carrier) -> None:
+        """This WebSocket carries the session from now on."""
+        self._channel = channel
+        if channel.deflates:
+            self._uncommon = True
 
     def _queue(self, message: Outgoing) -> None:
         self._outbox.append(message)
@@ -530,7 +543,7 @@ class Session(Link):
         self._candidate = None
         self._cancel_upgrade_timers()
         self._answer_noop()
-        self._channel = channel
+        self._adopt(channel)
         if self.paused:
             channel.pause()
         if self._outbox:

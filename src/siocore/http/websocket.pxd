@@ -17,6 +17,7 @@ cdef class WebSocketConnection:
     cdef public bint failed
     cdef public bint stirred
     cdef object _max_payload
+    cdef public object extension
 
     @cython.locals(position=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, messages=list)
     cpdef list receive_data(self, bytes data)
@@ -29,6 +30,10 @@ cdef class _Uncommon:
     cdef public Py_ssize_t fragments
     cdef public Py_ssize_t length
     cdef public bytearray message
+    cdef public bint inflating
+    cdef public bytes key
+    cdef public bint final
+    cdef public Py_ssize_t taken
 
 
 @cython.final

@@ -13,12 +13,15 @@ leaves open is added here: reassembly, and limits on messages and fragments.
 #                  incomplete text is checked as it grows, since RFC 6455 wants bad text refused early (`_TextCheck`).
 #   2) wsproto     an incomplete control frame (125 bytes at most). Any other frame is streamed through it.
 #   3) `_Uncommon` the part of a fragmented message that has come so far, in one bytearray.
+#   4) `Inflater`  the part of a compressed message that has come so far, inflated, in one bytearray.
+# Frames of compressed messages are streamed to the inflater, and wsproto hears of none of them.
 # A header is judged before a byte of its payload is looked at: illegal ones go to wsproto for the close code, one that
 # declares more than is left of the limits fails the connection.
 
 from __future__ import annotations
 
 import codecs
+import sys
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -26,6 +29,7 @@ from wsproto.frame_protocol import CloseReason
 
 from siocore._speedups import apply_mask, parse_frames
 from siocore.errors import LocalProtocolError
+from siocore.http.deflate import Extension, InflateError
 from siocore.options import Limits
 
 __all__ = ["WebSocketConnection"]
@@ -33,6 +37,10 @@ __all__ = ["WebSocketConnection"]
 _FINAL_TEXT = 0x81
 _FINAL_BINARY = 0x82
 _PONG = 0x8A
+_FIN = 0x80
+_COMPRESSED = 0x40
+_DATA = (0x1, 0x2)
+_TEXT = 0x1
 _OPCODES = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
 _MAX_CONTROL = 125
 _NO_CLOSE_FRAME = 1006
@@ -58,13 +66,16 @@ class WebSocketConnection:
         "close_code",
         "close_received",
         "close_sent",
+        "extension",
         "failed",
         "output",
         "stirred",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, extension: Extension | None = None) -> None:
         self._limits = limits
+        #: Compression, if it was agreed on; until the connection ends.
+        self.extension = extension
         self._max_payload = limits.max_payload
         self._buffer: bytearray | None = None
         self._text_check: _TextCheck | None = None
@@ -166,7 +177,7 @@ class WebSocketConnection:
         """
         uncommon = self._uncommon
         if uncommon is not None and uncommon.frame_left:
-            return self._stream(uncommon, source, position, messages)
+            return self._go_on(uncommon, source, position, messages)
         available = len(source) - position
         if available < 2:
             return position
@@ -183,9 +194,14 @@ class WebSocketConnection:
             if available < size:
                 return position
             length = int.from_bytes(source[position + 2 : position + size], "big")
-        if first & 0x70 or not source[position + 1] & 0x80 or length < minimum or length >> 63:
+        deflated = self._is_deflated(first, uncommon)
+        reserved = first & (0x30 if deflated else 0x70)
+        if reserved or not source[position + 1] & 0x80 or length < minimum or length >> 63:
             return self._reject(source, position, size)
-        if not control and not self._within_limits(uncommon, length):
+        if not deflated and not control and uncommon is not None and uncommon.inflating:
+            self._fail(CloseReason.PROTOCOL_ERROR, "a message begins within another")
+            return position
+        if not control and not self._within_limits(uncommon, length, deflated):
             return position
         size += 4
         if available < size:
@@ -202,16 +218,29 @@ class WebSocketConnection:
         if not control:
             uncommon.fragments += 1
             uncommon.length += length
-        return self._stream(uncommon, source, position, messages)
+        if deflated:
+            self._begin_deflated(uncommon, first, bytes(source[position + size - 4 : position + size]), length)
+            position += size
+        return self._go_on(uncommon, source, position, messages)
 
-    def _within_limits(self, uncommon: _Uncommon | None, length: int) -> bool:
+    def _is_deflated(self, first: int, uncommon: _Uncommon | None) -> bool:
+        """Whether a frame is part of a compressed message."""
+        if self.extension is None:
+            return False
+        if uncommon is not None and uncommon.fragments:
+            return uncommon.inflating and not first & 0x4F
+        return bool(first & _COMPRESSED) and first & 0x0F in _DATA
+
+    def _within_limits(self, uncommon: _Uncommon | None, length: int, deflated: bool) -> bool:
         limits = self._limits
+        # What the inflater makes of it is bounded there. Some data grow a little when they are compressed.
+        largest = min(2 * limits.max_payload, sys.maxsize) if deflated else limits.max_payload
         if uncommon is not None:
             if uncommon.fragments >= limits.max_fragments:
                 self._fail(CloseReason.POLICY_VIOLATION, "too many fragments")
                 return False
             length += uncommon.length
-        if length > limits.max_payload:
+        if length > largest:
             self._fail(CloseReason.MESSAGE_TOO_BIG, "message too big")
             return False
         return True
@@ -222,13 +251,55 @@ class WebSocketConnection:
             check = self._text_check = _TextCheck(bytes(source[position + header - 4 : position + header]))
         return check.feed(source, position + header)
 
+    def _begin_deflated(self, uncommon: _Uncommon, first: int, key: bytes, length: int) -> None:
+        """The header of a frame of a compressed message was read."""
+        if not uncommon.inflating:
+            assert self.extension is not None
+            self.extension.inflater.begin(first & 0x0F == _TEXT)
+            uncommon.inflating = True
+        uncommon.key = key
+        uncommon.final = bool(first & _FIN)
+        uncommon.taken = 0
+        uncommon.frame_left = length
+
+    def _go_on(self, uncommon: _Uncommon, source: bytes | bytearray, position: int, messages: list[str | bytes]) -> int:
+        """Take what is there of the current frame."""
+        if uncommon.key is None:
+            return self._stream(uncommon, source, position, messages)
+        return self._inflate(uncommon, uncommon.key, source, position, messages)
+
+    def _inflate(
+        self,
+        uncommon: _Uncommon,
+        key: bytes,
+        source: bytes | bytearray,
+        position: int,
+        messages: list[str | bytes],
+    ) -> int:
+        """Pass what is there of the current frame through the inflater."""
+        assert self.extension is not None
+        inflater = self.extension.inflater
+        piece = source[position : position + uncommon.frame_left]
+        try:
+            inflater.feed(apply_mask(piece, key, uncommon.taken))
+            uncommon.taken += len(piece)
+            uncommon.frame_left -= len(piece)
+            if uncommon.frame_left == 0:
+                uncommon.key = None
+                if uncommon.final:
+                    messages.append(inflater.finish())
+                    uncommon.end_message()
+        except InflateError as error:
+            self._fail(error.code, error.reason)
+        return position + len(piece)
+
     def _stream(
         self, uncommon: _Uncommon, source: bytes | bytearray, position: int, messages: list[str | bytes]
     ) -> int:
         """Pass what is there of the current frame through wsproto."""
         piece = bytes(source[position : position + uncommon.frame_left])
         uncommon.frame_left -= len(piece)
-        connection = uncommon.connection
+        connection = uncommon.wsproto()
         connection.receive_data(piece)
         for event in connection.events():
             if isinstance(event, TextMessage):
@@ -288,12 +359,13 @@ class WebSocketConnection:
         if self._uncommon is None:
             self._uncommon = _Uncommon()
         self.close_sent = True
-        self.output.append(bytes(self._uncommon.connection.send(event)))
+        self.output.append(bytes(self._uncommon.wsproto().send(event)))
 
     def _end(self) -> None:
         self._ended = True
         self._buffer = None
         self._text_check = None
+        self.extension = None
         if self._uncommon is not None:
             self._uncommon.retire()
             self._uncommon = None
@@ -302,10 +374,20 @@ class WebSocketConnection:
 class _Uncommon:
     """wsproto, and a fragmented message. Made when the first frame comes that parse_frames does not take."""
 
-    __slots__ = ("connection", "fragments", "frame_left", "length", "message")
+    __slots__ = (
+        "connection",
+        "final",
+        "fragments",
+        "frame_left",
+        "inflating",
+        "key",
+        "length",
+        "message",
+        "taken",
+    )
 
     def __init__(self) -> None:
-        self.connection = Connection(ConnectionType.SERVER)
+        self.connection: Connection | None = None
         # Bytes that are missing of the frame that is streamed.
         self.frame_left = 0
         # The message that is not complete: number of its fragments, sum of their declared lengths, and its bytes. Text
@@ -313,28 +395,44 @@ class _Uncommon:
         self.fragments = 0
         self.length = 0
         self.message = bytearray()
+        # Whether that message is a compressed one; of its current frame the masking key, FIN, and bytes that have come.
+        self.inflating = False
+        self.key: bytes | None = None
+        self.final = False
+        self.taken = 0
 
     @property
     def busy(self) -> bool:
         """Whether a frame or message is incomplete."""
         return self.frame_left > 0 or self.fragments > 0
 
+    def wsproto(self) -> Connection:
+        if self.connection is None:
+            self.connection = Connection(ConnectionType.SERVER)
+        return self.connection
+
     def retire(self) -> None:
         """End wsproto's parser: its generator and the owner of that are a cycle, which only the collector could free.
 
         Bytes that can't begin a frame do it. In the middle of a frame they would not, and the collector has to.
         """
-        if self.frame_left == 0 and self.connection.state is not ConnectionState.CLOSED:
-            self.connection.receive_data(_NO_FRAME)
-            for _ in self.connection.events():
+        connection = self.connection
+        within = self.frame_left > 0 and self.key is None
+        if connection is not None and not within and connection.state is not ConnectionState.CLOSED:
+            connection.receive_data(_NO_FRAME)
+            for _ in connection.events():
                 pass
 
     def take_message(self) -> bytes:
         message = bytes(self.message)
         self.message = bytearray()
+        self.end_message()
+        return message
+
+    def end_message(self) -> None:
         self.fragments = 0
         self.length = 0
-        return message
+        self.inflating = False
 
 
 class _TextCheck:
