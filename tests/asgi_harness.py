@@ -51,6 +51,8 @@ class Call:
         #: What send() raises.
         self.fails: Exception | None = None
         self.received = 0
+        #: Rounds of the event loop that a message takes to get from the network to receive().
+        self.hops = 0
         #: Whether the application has returned or raised.
         self.done = False
         self.error: BaseException | None = None
@@ -58,6 +60,7 @@ class Call:
         self._inbox: deque[dict[str, Any]] = deque()
         self._reader: Waiter | None = None
         self._writer: Waiter | None = None
+        self._listener: Waiter | None = None
 
     def tell(self, **message: Any) -> None:
         """What receive() returns next; ``type`` stands for the type."""
@@ -74,6 +77,8 @@ class Call:
         while not self._inbox:
             self._reader = self.server.new_waiter()
             await self._reader.wait()
+        for _ in range(self.hops):
+            await self.server.checkpoint()
         self.received += 1
         return self._inbox.popleft()
 
@@ -84,6 +89,13 @@ class Call:
         if self.fails is not None:
             raise self.fails
         self.sent.append(dict(message))
+        if self._listener is not None:
+            self._listener.wake()
+
+    async def next_sent(self) -> None:
+        """Wait until something is sent."""
+        self._listener = self.server.new_waiter()
+        await self._listener.wait()
 
     async def run(self) -> None:
         try:
@@ -159,6 +171,10 @@ class Server:
         self.new_waiter = new_waiter
         self._spawn = spawn
         self.sleep: Callable[[float], Coroutine[Any, Any, None]]
+        #: Lets every other task have its turn once.
+        self.checkpoint: Callable[[], Awaitable[None]]
+        #: Lets time pass in which no task has its turn.
+        self.block: Callable[[float], None]
 
     async def settle(self) -> None:
         """Let everything happen that is due now."""
@@ -299,12 +315,12 @@ def run_on(loop: str, scenario: Scenario, /, **options: Any) -> None:
     assert io.protocol.wake is None
 
 
-def run_abruptly(loop: str, scenario: Scenario, io: siocore.Server) -> None:
+def run_abruptly(loop: str, scenario: Scenario, io: siocore.Server, *, real_time: bool = False) -> None:
     """Run a scenario, and end the event loop behind it without telling the application."""
     if loop == "trio":
-        trio.run(_on_trio, io, scenario, clock=trio.testing.MockClock(autojump_threshold=0))
+        trio.run(_on_trio, io, scenario, clock=None if real_time else trio.testing.MockClock(autojump_threshold=0))
     else:
-        with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
+        with asyncio.Runner(loop_factory=None if real_time else _VirtualLoop) as runner:
             runner.run(_on_asyncio(io, scenario))
 
 
@@ -322,6 +338,10 @@ async def _on_trio(io: siocore.Server, scenario: Scenario) -> None:
     async with trio.open_nursery() as nursery:
         server = Server(io, spawn, TrioWaiter)
         server.sleep = trio.sleep
+        server.checkpoint = trio.lowlevel.checkpoint
+        clock = trio.lowlevel.current_clock()
+        if isinstance(clock, trio.testing.MockClock):
+            server.block = clock.jump
         await scenario(server)
         nursery.cancel_scope.cancel()
 
@@ -336,6 +356,10 @@ async def _on_asyncio(io: siocore.Server, scenario: Scenario) -> None:
 
     server = Server(io, spawn, AsyncioWaiter)
     server.sleep = asyncio.sleep
+    server.checkpoint = functools.partial(asyncio.sleep, 0)
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, _VirtualLoop):
+        server.block = loop.block
     await scenario(server)
     # The runner cancels what is left.
 
@@ -359,3 +383,6 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def block(self, seconds: float) -> None:
+        self._virtual.now += seconds

@@ -11,10 +11,11 @@ from types import ModuleType
 import pytest
 
 import siocore
+import siocore.asgi
 import siocore.testing
 from siocore._version import __version__
 
-PUBLIC: list[ModuleType] = [siocore, siocore.testing]
+PUBLIC: list[ModuleType] = [siocore, siocore.asgi, siocore.testing]
 
 
 @pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
