@@ -12,6 +12,7 @@ import trio
 import siocore
 from asgi_harness import LOOPS, Server, on_each_loop, run_abruptly, run_on
 from siocore.asgi import ASGIApp
+from siocore.events import HandshakeRequested
 
 variable: ContextVar[str] = ContextVar("variable", default="untouched")
 
@@ -76,6 +77,26 @@ async def test_a_handler_that_blocks_costs_nobody_the_session_whose_answer_has_a
 
 
 @on_each_loop
+async def test_other_tasks_have_their_turn_between_long_handlers(server: Server) -> None:
+    done: list[bool] = []
+
+    @server.io.on("work")
+    def work(_: siocore.Socket) -> None:
+        parked.disconnect()
+        server.block(0.003)
+        done.append(parked.done)
+
+    parked = await server.poll(await server.join_polling())
+    socket = await server.join_websocket()
+    for _ in range(20):
+        socket.say('42["work"]')
+    await server.sleep(1)
+    assert len(done) == 20
+    assert not done[0]
+    assert done[-1]
+
+
+@on_each_loop
 async def test_a_handler_does_not_see_the_context_of_the_request_that_came_first(server: Server) -> None:
     seen: list[str] = []
     server.io.on("look")(lambda socket: seen.append(variable.get()))
@@ -103,20 +124,26 @@ def test_a_failure_of_the_core_is_logged_once_and_fails_every_request(
             def dispatch(event: object) -> None:
                 if armed:
                     raise ZeroDivisionError("a bug")
+                # The last one is kept waiting.
+                if isinstance(event, HandshakeRequested) and len(io.protocol.sessions) < 2:
+                    event.handshake.accept()
 
             return dispatch
 
     armed: list[bool] = []
-    io = Failing()
+    io = Failing(allow_request=lambda request: True)
 
     async def scenario(server: Server) -> None:
         socket = await server.websocket()
         parked = await server.poll(await server.open_polling())
+        undecided = await server.websocket(extensions={"websocket.http.response": {}})
+        assert not undecided.sent
         armed.append(True)
         io.protocol.push_event(object())
         await server.settle()
         assert socket.done
         assert parked.status == 503
+        assert undecided.sent[0]["status"] == 503
         for _ in range(2):
             late = await server.request("GET", "EIO=4&transport=polling")
             assert isinstance(late.error, RuntimeError)

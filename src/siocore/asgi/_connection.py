@@ -6,17 +6,10 @@ from collections.abc import Callable
 
 from siocore.asgi._leader import AsgiLeader
 from siocore.endpoint.interfaces import ServerConnection
-from siocore.engineio.interfaces import Headers
-from siocore.errors import LocalProtocolError
 from siocore.request import Request
 from siocore.timers import Timer
 
-__all__ = ["AsgiConnection", "prepared"]
-
-#: What HTTP/2 has no place for (RFC 9113, section 8.2.2), and the ASGI server decides about.
-_OF_THE_CONNECTION = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
-_prepared: dict[Headers, list[tuple[bytes, bytes]]] = {}
-_MAX_PREPARED = 256
+__all__ = ["AsgiConnection"]
 
 
 class AsgiConnection(ServerConnection):
@@ -77,22 +70,3 @@ class AsgiConnection(ServerConnection):
     def _touch(self) -> None:
         if not self.queued:
             self._owner.connection_ready(self)
-
-
-def prepared(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI has them: names in lower case, and none that belongs to the server's connection.
-
-    Raises LocalProtocolError for one that can't be sent.
-    """
-    known = _prepared.get(headers)
-    if known is None:
-        for name, value in headers:
-            if not name or not name.isascii() or any(byte <= 0x20 or byte == 0x7F for byte in name):
-                raise LocalProtocolError(f"header name {name!r} can't be sent")
-            if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in value):
-                raise LocalProtocolError(f"the value of header {name!r} has characters that can't be sent")
-        known = [(name.lower(), value) for name, value in headers if name.lower() not in _OF_THE_CONNECTION]
-        if len(_prepared) >= _MAX_PREPARED:
-            _prepared.clear()
-        _prepared[headers] = known
-    return known

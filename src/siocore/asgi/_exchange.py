@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from siocore.asgi._connection import AsgiConnection, prepared
+from siocore.asgi._connection import AsgiConnection
 from siocore.asgi._leader import AsgiLeader
 from siocore.asgi._types import Message, Receive, Send
 from siocore.endpoint.interfaces import BodyReader
@@ -205,9 +205,10 @@ class HttpExchange(AsgiConnection):
     # What leaves ----------------------------------------------------------------------------------------------
 
     async def _send(self, status: int, headers: Headers, body: bytes, send: Send) -> None:
-        lines = prepared(headers)
+        # Names are in lower case and nothing is about the connection, as HTTP/2 wants it: the endpoint sees to that.
+        lines = list(headers)
         if status != 204 and status != 304:
-            lines = [*lines, (b"content-length", b"%d" % len(body))]
+            lines.append((b"content-length", b"%d" % len(body)))
         if self._request.method == "HEAD":
             body = b""
 

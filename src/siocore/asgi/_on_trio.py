@@ -31,7 +31,6 @@ class AsgiTrioHost(TrioHost):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context = context
         self._thread = get_ident()
         self.rested = False
         self._token = trio.lowlevel.current_trio_token()
@@ -97,12 +96,9 @@ class AsgiTrioHost(TrioHost):
 
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._housed:
-            self._context.copy().run(self._start, function)
+            super().spawn(function)
         else:
             self._early.append(function)
-
-    def _start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.nursery.start_soon(function, name="siocore")
 
     def leader_cancelled(self, lead_on: Callable[[], None]) -> None:
         """Only the end of the run cancels system tasks, and then nobody is to lead any more."""

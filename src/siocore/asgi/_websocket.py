@@ -7,7 +7,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-from siocore.asgi._connection import AsgiConnection, prepared
+from siocore.asgi._connection import AsgiConnection
 from siocore.asgi._leader import AsgiLeader
 from siocore.asgi._types import Message, Receive, Send
 from siocore.endpoint.interfaces import BodyReader
@@ -240,7 +240,7 @@ class WebSocketChannel(AsgiConnection):
 
     async def _accept(self, send: Send) -> bool:
         """False if the client has gone."""
-        message: dict[str, Any] = {"type": "websocket.accept", "headers": prepared(self._headers)}
+        message: dict[str, Any] = {"type": "websocket.accept", "headers": list(self._headers)}
         if self._subprotocol is not None:
             message["subprotocol"] = self._subprotocol
 
@@ -257,7 +257,7 @@ class WebSocketChannel(AsgiConnection):
     async def _refuse(self, status: int, headers: Headers, body: bytes, send: Send) -> None:
         try:
             if self._can_answer:
-                lines = [*prepared(headers), (b"content-length", b"%d" % len(body))]
+                lines = [*headers, (b"content-length", b"%d" % len(body))]
                 await send({"type": "websocket.http.response.start", "status": status, "headers": lines})
                 await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
             else:
