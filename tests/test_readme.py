@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
@@ -58,7 +60,15 @@ def chat_works(url: str) -> None:
 
 
 def test_every_python_example_says_how_it_is_tested() -> None:
-    assert set(EXAMPLES) == {"chat.py", "serve with trio", "serve with asyncio", "echo.py", "embedded.py"}
+    assert set(EXAMPLES) == {
+        "chat.py",
+        "serve with trio",
+        "serve with asyncio",
+        "shop.py",
+        "options.py",
+        "echo.py",
+        "embedded.py",
+    }
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -79,6 +89,41 @@ def test_the_chat_server_is_served_from_python(name: str, folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     assert b"KeyboardInterrupt" in errors
+
+
+def shop_works(url: str) -> None:
+    with client(url) as customer:
+        customer.send("40")
+        assert str(customer.recv(timeout=10)).startswith('40{"sid":"')
+        answer = urlopen(Request(f"{url}/orders/7", method="POST"), timeout=10).read()
+        assert json.loads(answer) == {"told": 1}
+        assert customer.recv(timeout=10) == '42["order",7]'
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_shop_is_hosted_by_the_command(loop: str, folder: Path) -> None:
+    pytest.importorskip("fastapi", reason="FastAPI is not installed")
+    with serve("serve", "shop:io", "--app", "shop:app", "--loop", loop, folder=folder) as server:
+        shop_works(server.url)
+
+
+def test_the_shop_runs_inside_uvicorn(folder: Path) -> None:
+    pytest.importorskip("fastapi", reason="FastAPI is not installed")
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "shop:both", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
+    try:
+        wait_until_listening(port, process)
+        shop_works(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_the_options_in_the_summary_exist(folder: Path) -> None:
+    script = "from options import io; print(io.options.allow_eio3, io.options.transports[2])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout == "True webtransport\n"
 
 
 @pytest.mark.parametrize("loop", LOOPS)
