@@ -368,4 +368,4 @@ def test_codecs_import_nothing_above_them() -> None:
     for module in CODEC_NAMES:
         source = Path(str(importlib.import_module(f"siocore.codec.{module}").__file__)).read_text()
         imports = {line.split()[1] for line in source.splitlines() if line.lstrip().startswith("from siocore")}
-        assert imports <= {"siocore.errors", "siocore.options", "siocore.codec.json"}
+        assert imports <= {"siocore.errors", "siocore.options", "siocore.codec.json", "siocore.codec.rules"}
