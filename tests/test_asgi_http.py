@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -41,6 +42,28 @@ async def test_a_get_is_parked_until_there_is_something_to_say(server: Server) -
     assert parked.text == '42["news",1]\x1e42["news",2]'
     assert parked.done
     assert parked.error is None
+
+
+@on_each_loop
+async def test_a_long_answer_is_compressed_if_the_client_accepts_it(server: Server) -> None:
+    session = await server.join_polling()
+    for coding in ("gzip", "identity"):
+        server.io.emit("news", "a" * 5_000)
+        polled = await server.request("GET", session, headers={"accept-encoding": coding})
+        body = polled.sent[1]["body"]
+        assert polled.headers[b"vary"] == b"Accept-Encoding"
+        assert polled.headers[b"content-length"] == b"%d" % len(body)
+        assert polled.headers.get(b"content-encoding", b"identity") == coding.encode()
+        plain = gzip.decompress(body) if coding == "gzip" else body
+        assert plain == b'42["news","%s"]' % (b"a" * 5_000)
+
+
+@with_options(per_message_deflate=True)
+async def test_messages_of_websockets_are_left_to_the_server_to_compress(server: Server) -> None:
+    socket = await server.join_websocket()
+    server.io.emit("news", "a" * 5_000)
+    await server.settle()
+    assert socket.heard == ['42["news","%s"]' % ("a" * 5_000)]
 
 
 @on_each_loop
