@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hosted import DATE, Client, HostedApp, answer, piece, read_body, start
 from siocore import Limits, LocalProtocolError
 from siocore._driver.hosting import Hosting, Message, Receive, Scope, Send
+from siocore.http.framing import StreamedAnswer
 from siocore.testing import VirtualWaiter
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -387,6 +388,13 @@ def test_a_failure_within_the_body_ends_the_connection(app: Any, caplog: pytest.
     assert len(error_lines(caplog)) == 1
 
 
+def test_not_a_byte_more_than_the_content_length_is_framed() -> None:
+    framing = StreamedAnswer("GET", False, 200, [(b"content-length", b"5")])
+    framing.begin(b"abc", True, False)
+    with pytest.raises(LocalProtocolError, match="longer than its Content-Length"):
+        framing.piece(b"abc", True)
+
+
 def test_a_failure_behind_the_answer_is_logged_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer()(scope, receive, send)
@@ -695,6 +703,17 @@ def test_the_end_of_an_answer_leaves_however_slow_its_reader_is(request_bytes: b
     hosted.server.advance(4.0 * 70)
     only = client.answer()
     assert (len(only.body), only.complete) == (60_000, True)
+    hosted.server.advance(60)
+    assert hosted.server.protocol.connections == set()
+
+
+def test_what_the_network_has_taken_is_not_taken_back() -> None:
+    hosted = HostedApp(answer(bytes(60_000)), limits=Limits(close_timeout=5.0))
+    client = hosted.client()
+    client.stream.link.to_client.delay = 7.0
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    hosted.server.advance(8.0)
+    assert client.answer().complete
     hosted.server.advance(60)
     assert hosted.server.protocol.connections == set()
 
