@@ -241,7 +241,7 @@ def test_304_is_for_the_form_that_would_be_sent(dist: Path) -> None:
     assert response.headers["etag"] == coded
     assert response.headers["vary"] == "Accept-Encoding"
     assert response.headers["cache-control"] == "public, max-age=0"
-    assert "content-length" not in response.headers
+    assert [name for name in response.headers if name.startswith("content-")] == []
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip", "deflate"])

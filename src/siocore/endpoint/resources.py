@@ -57,7 +57,7 @@ class Resource:
             return
         form = self._form(None if self._compression is None else choose_coding(request, self._codings))
         if form.matches(request.headers.get("if-none-match", "")):
-            connection.respond(304, form.headers)
+            connection.respond(304, form.unchanged)
         else:
             connection.respond(200, form.headers, form.body)
 
@@ -103,12 +103,14 @@ class StaticResource(Resource):
 class _Form:
     """The bytes of one coding, and the headers that go with them."""
 
-    __slots__ = ("body", "etag", "headers")
+    __slots__ = ("body", "etag", "headers", "unchanged")
 
     def __init__(self, body: bytes, headers: Headers) -> None:
         self.body = body
         self.etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         self.headers: Headers = (*headers, (b"etag", self.etag.encode("ascii")))
+        #: Those of a 304, which describes no content (RFC 9110, section 15.4.5).
+        self.unchanged: Headers = tuple(pair for pair in self.headers if not pair[0].startswith(b"content-"))
 
     def matches(self, condition: str) -> bool:
         # RFC 9110, section 13.1.2: If-None-Match compares weakly.
