@@ -75,7 +75,7 @@ def test_the_application_sees_what_was_refused() -> None:
 
 @pytest.mark.parametrize("name", ["mesage", "connect", "disconnect", ""])
 def test_an_event_that_engine_io_does_not_have_is_a_mistake(name: str) -> None:
-    with pytest.raises(ValueError, match="connection, message, close, connection_error"):
+    with pytest.raises(ValueError, match="connection, message, close, slow_consumer, connection_error"):
         EngineServer().on(name)
 
 

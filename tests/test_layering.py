@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
         "waiting",
         "driven",
         "link",
+        "overflow",
         "steps",
         "_version",
     },

@@ -27,6 +27,7 @@ from siocore.errors import (
     SiocoreError,
 )
 from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions, WebTransport
+from siocore.overflow import Delayed, SlowConsumer
 from siocore.request import Headers, Request
 from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
 from siocore.socketio.broadcast import BroadcastOperator
@@ -45,6 +46,7 @@ __all__ = [
     "Cors",
     "DecodeError",
     "Decoder",
+    "Delayed",
     "Disconnected",
     "EngineServer",
     "EngineServerProtocol",
@@ -72,6 +74,7 @@ __all__ = [
     "ServerProtocol",
     "Session",
     "SiocoreError",
+    "SlowConsumer",
     "Socket",
     "WebTransport",
     "__version__",

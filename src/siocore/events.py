@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from siocore.endpoint.exchange import Exchange
     from siocore.endpoint.handshakes import PendingHandshake
     from siocore.engineio.session import Session
+    from siocore.overflow import SlowConsumer
     from siocore.request import Request
     from siocore.socketio.namespace import Namespace
     from siocore.socketio.parent import NamespaceRequest
     from siocore.socketio.socket import Socket
 
 __all__ = [
+    "BufferFilled",
     "CallbackFailed",
     "ConnectRequested",
     "ConnectionErrored",
@@ -49,6 +51,17 @@ class MessageReceived:
 
     session: Session
     data: str | bytes
+
+
+@dataclass(slots=True)
+class BufferFilled:
+    """As much waits for a client as may (``Limits.max_buffered``). ``target`` is a socket, or a session of Engine.IO.
+
+    Told once, until less than ``Limits.high_water`` waits again.
+    """
+
+    target: Socket | Session
+    info: SlowConsumer
 
 
 @dataclass(slots=True)
@@ -170,6 +183,7 @@ class ConnectionErrored:
 Event = (
     SessionOpened
     | MessageReceived
+    | BufferFilled
     | SessionClosed
     | ConnectRequested
     | EventReceived

@@ -59,6 +59,11 @@ class Link:
         raise NotImplementedError
 
     @property
+    def dropped(self) -> int:
+        """Events that were dropped because the client was too slow for them."""
+        raise NotImplementedError
+
+    @property
     def high_water(self) -> int:
         """How many bytes may wait before ``await socket.emit(...)`` does."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from siocore.browsers import Cookie, Cors, OriginRule
+from siocore.overflow import policy_number
 from siocore.request import Request
 
 if TYPE_CHECKING:
@@ -234,6 +235,9 @@ class ServerOptions:
     #: How Socket.IO packets are written: ``None`` as the protocol says, "msgpack", or a :class:`siocore.Parser`.
     #: Clients must have the same one. Node.js: socket.io-parser.
     parser: Parser | str | None = None
+    #: What becomes of an event for a client for which ``Limits.max_buffered`` bytes wait: "close" the client, let the
+    #: event "wait" until it is awaited and there is room, "drop_volatile" events, or "drop_oldest".
+    slow_consumer: str = "close"
     #: Connection state recovery: ``True`` for the defaults of :class:`Recovery`. socket.io: off.
     recovery: Recovery | bool | None = None
     limits: Limits = field(default_factory=Limits)
@@ -259,6 +263,7 @@ class ServerOptions:
             known = ", ".join(map(repr, TRANSPORTS))
             raise ValueError(f"transports must be a list of {known}, not {self.transports!r}")
         object.__setattr__(self, "transports", transports)
+        policy_number(self.slow_consumer)
         parser: object = self.parser
         if parser not in (None, "msgpack") and not (hasattr(parser, "encode") and hasattr(parser, "decoder")):
             raise ValueError(f"parser must be None, 'msgpack' or a siocore.Parser, not {parser!r}")

@@ -11,6 +11,7 @@ from siocore.application.calls import Calls, is_awaitable, logger, resumed
 from siocore.application.gatekeeper import Gatekeeper
 from siocore.errors import ConnectionRefused, LocalProtocolError
 from siocore.events import (
+    BufferFilled,
     CallbackFailed,
     ConnectionErrored,
     ConnectRequested,
@@ -26,6 +27,7 @@ from siocore.events import (
     SocketDisconnected,
 )
 from siocore.options import Recovery
+from siocore.overflow import SlowConsumer
 from siocore.socketio.listeners import Handler, Listeners
 from siocore.socketio.namespace import Namespace
 from siocore.socketio.parent import NamespaceRequest
@@ -73,6 +75,8 @@ class Dispatcher:
             return self._gatekeeper.refused(event, self._root.registered.lifecycle.get("connection_error", ()))
         if type(event) is CallbackFailed:
             return self._gatekeeper.callback_failed(event)
+        if type(event) is BufferFilled:
+            return self._slow(event)
         if type(event) is SessionClosed:
             self._gatekeeper.closed(event)
         if type(event) is HttpRequestReceived:
@@ -278,6 +282,20 @@ class Dispatcher:
             socket.forget_handlers()
         await self._each(lifecycle.get("disconnect", ()), (socket, *args), socket, "disconnect")
         await self._each(own.get("disconnect", ()), args, socket, "disconnect")
+
+    def _slow(self, event: BufferFilled) -> _Call | None:
+        socket = event.target
+        assert isinstance(socket, Socket)
+        if socket.registered is not None and "slow_consumer" in socket.registered.lifecycle:
+            return self._run_slow(socket, event.info)
+        return self._lifecycle(socket.namespace, "slow_consumer", (socket, event.info))
+
+    async def _run_slow(self, socket: Socket, info: SlowConsumer) -> None:
+        name = "slow_consumer"
+        # Taken now: the handlers of a socket end with it.
+        own = socket.registered.lifecycle.get(name, ()) if socket.registered is not None else ()
+        await self._each(socket.namespace.registered.lifecycle.get(name, ()), (socket, info), socket, name)
+        await self._each(own, (info,), socket, name)
 
     def _lifecycle(self, namespace: Namespace, name: str, args: tuple[object, ...]) -> _Call | None:
         handlers = namespace.registered.lifecycle.get(name)

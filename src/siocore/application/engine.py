@@ -10,6 +10,7 @@ from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
 from siocore.events import (
+    BufferFilled,
     CallbackFailed,
     ConnectionErrored,
     Event,
@@ -25,7 +26,7 @@ __all__ = ["EngineServer"]
 
 _H = TypeVar("_H", bound=Callable[..., Any])
 _Call = Coroutine[Any, Any, None]
-_EVENTS = ("connection", "message", "close", "connection_error")
+_EVENTS = ("connection", "message", "close", "slow_consumer", "connection_error")
 
 
 class EngineServer(Calls):
@@ -51,7 +52,8 @@ class EngineServer(Calls):
         """Register a handler, ``async def`` or plain ``def``.
 
         ``connection`` is called with the session, ``message`` with the session and a str or bytes, ``close`` with the
-        session and the reason, ``connection_error`` with a :class:`siocore.events.ConnectionErrored`.
+        session and the reason, ``slow_consumer`` with the session and a :class:`siocore.SlowConsumer`,
+        ``connection_error`` with a :class:`siocore.events.ConnectionErrored`.
         """
         if name not in _EVENTS:
             raise ValueError(f"Engine.IO has the events {', '.join(_EVENTS)}; not {name!r}")
@@ -77,6 +79,8 @@ class EngineServer(Calls):
             return self._lifecycle("close", event.session, event.reason)
         if type(event) is HandshakeRequested:
             return self._gatekeeper.decide(event.handshake)
+        if type(event) is BufferFilled:
+            return self._lifecycle("slow_consumer", event.target, event.info)
         if type(event) is ConnectionErrored:
             return self._gatekeeper.refused(event, self._handlers.get("connection_error", ()))
         if type(event) is CallbackFailed:

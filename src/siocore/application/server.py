@@ -13,6 +13,7 @@ from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.server import ServerProtocol
 from siocore.events import Event
 from siocore.options import ServerOptions
+from siocore.overflow import Delayed
 from siocore.socketio.acks import BroadcastAck, ServerSideAck
 from siocore.socketio.adapter import Adapter
 from siocore.socketio.broadcast import BroadcastOperator
@@ -116,11 +117,11 @@ class Server(Calls):
         """Register a middleware: see :meth:`Namespace.use`."""
         return self._root.use(middleware)
 
-    def emit(self, name: str | int, *args: object) -> Ready:
+    def emit(self, name: str | int, *args: object) -> Ready | Delayed:
         """Send an event to every socket."""
         return self._root.emit(name, *args)
 
-    def send(self, *args: object) -> Ready:
+    def send(self, *args: object) -> Ready | Delayed:
         """Send the event ``message`` to every socket."""
         return self._root.send(*args)
 
@@ -151,6 +152,10 @@ class Server(Calls):
     def compress(self, compress: bool) -> BroadcastOperator:
         """Whether what is sent may be compressed."""
         return self._root.compress(compress)
+
+    def when_full(self, policy: str) -> BroadcastOperator:
+        """What becomes of an event for those who have no room for it."""
+        return self._root.when_full(policy)
 
     def timeout(self, seconds: float) -> BroadcastOperator:
         """How long ``emit_with_ack`` waits."""

@@ -6,6 +6,9 @@ cdef int _FRAMES, _BASE64_FRAMES, _TEXT_PAYLOAD, _ASCII_PAYLOAD, _BINARY_PAYLOAD
 cdef class Outgoing:
     cdef public Py_ssize_t size
     cdef public bint compress
+    cdef public int when_full
+    cdef public bint droppable
+    cdef public list delayed
     cdef bytes _frames
     cdef bytes _payload
     cdef dict _revision3

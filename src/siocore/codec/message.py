@@ -7,6 +7,7 @@ from collections.abc import Callable
 from siocore._speedups import binary_frame, encode_binary_packet, message_frames, text_frame
 from siocore.codec import engineio3
 from siocore.errors import LocalProtocolError
+from siocore.overflow import CLOSE, Delayer
 
 __all__ = ["BinaryMessage", "ControlPacket", "Outgoing", "TextMessage", "encode_text", "message_of"]
 
@@ -20,16 +21,37 @@ _ASCII_PAYLOAD = 3
 _BINARY_PAYLOAD = 4
 
 
+def _text_size(data: bytes) -> int:
+    """Bytes of a binary message that goes through a transport of text, where it is largest."""
+    return 4 * ((len(data) + 2) // 3) + 2
+
+
 class Outgoing:
     """Each wire form is made on first use and kept, so that a broadcast encodes and frames once."""
 
-    __slots__ = ("_deflated", "_frames", "_payload", "_revision3", "compress", "size")
+    __slots__ = (
+        "_deflated",
+        "_frames",
+        "_payload",
+        "_revision3",
+        "compress",
+        "delayed",
+        "droppable",
+        "size",
+        "when_full",
+    )
 
     def __init__(self, size: int) -> None:
-        #: Bytes that it counts for in the bound on what waits for one client.
+        #: Bytes that it counts for in the bound on what waits for one client: those of its long-polling packets.
         self.size = size
         #: Whether it may be compressed, where that was agreed on with the client.
         self.compress = True
+        #: What becomes of it where there is no room: a number of siocore.overflow.
+        self.when_full = CLOSE
+        #: Whether it is an event that the client can do without, and not part of the protocol.
+        self.droppable = False
+        #: Sessions that had no room for it, if it is to wait for that.
+        self.delayed: list[tuple[Delayer, Outgoing]] | None = None
         self._frames: bytes | None = None
         self._payload: bytes | None = None
         self._revision3: dict[int, bytes] | None = None
@@ -105,7 +127,7 @@ class TextMessage(Outgoing):
     __slots__ = ("attachments", "text")
 
     def __init__(self, text: bytes, attachments: list[bytes]) -> None:
-        super().__init__(len(text) + sum(map(len, attachments)) if attachments else len(text))
+        super().__init__(len(text) + 2 + (sum(map(_text_size, attachments)) if attachments else 0))
         self.text = text
         self.attachments = attachments
 
@@ -135,7 +157,7 @@ class BinaryMessage(Outgoing):
     __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(len(data))
+        super().__init__(_text_size(data))
         self.data = data
 
     def _make_frames(self) -> bytes:

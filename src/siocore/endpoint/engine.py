@@ -32,6 +32,7 @@ from siocore.engineio.revision3 import LegacySession
 from siocore.engineio.session import Session
 from siocore.errors import LocalProtocolError
 from siocore.events import (
+    BufferFilled,
     CallbackFailed,
     ConnectionErrored,
     HandshakeRequested,
@@ -44,6 +45,7 @@ from siocore.http.compression import choose_coding, compress
 from siocore.http.cors import answer_headers, preflight_headers
 from siocore.http.extra_headers import extra_headers
 from siocore.options import TRANSPORTS, HttpCompression, ServerOptions
+from siocore.overflow import SlowConsumer
 from siocore.request import Request
 
 __all__ = ["EngineServerProtocol"]
@@ -219,6 +221,9 @@ class EngineServerProtocol(ConnectionOwner):
         self._to_flush.append(session)
         if len(self._to_flush) == 1 and self.wake is not None:
             self.wake()
+
+    def session_slow(self, session: Session, info: SlowConsumer) -> None:
+        self.push_event(BufferFilled(session, info))
 
     def session_closed(self, session: Session, reason: str, detail: str) -> None:
         self.push_event(SessionClosed(session, reason, detail))

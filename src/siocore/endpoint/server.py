@@ -9,8 +9,9 @@ from re import Pattern
 from siocore.codec.msgpack_parser import MsgpackParser
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
-from siocore.events import SessionClosed
+from siocore.events import BufferFilled, SessionClosed
 from siocore.options import ServerOptions
+from siocore.overflow import SlowConsumer
 from siocore.request import Request
 from siocore.socketio.adapter import Adapter
 from siocore.socketio.client import Client
@@ -74,6 +75,12 @@ class ServerProtocol(EngineServerProtocol):
                 client.receive_text(data, start)
             else:
                 client.receive_binary(data)
+
+    def session_slow(self, session: Session, info: SlowConsumer) -> None:
+        client = session.client
+        if isinstance(client, Client):
+            for socket in client.joined_sockets:
+                self.push_event(BufferFilled(socket, info))
 
     def session_closed(self, session: Session, reason: str, detail: str) -> None:
         client = session.client

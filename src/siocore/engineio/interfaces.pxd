@@ -16,6 +16,8 @@ cdef class Carrier(DrivenConnection):
 cdef class SessionOwner(DrivenEndpoint):
     # As floating-point numbers limits can be infinite.
     cdef public double compression_threshold
+    cdef public double share
+    cdef public int when_full
 
     cpdef tuple compressed(self, Request request, tuple headers, bytes body)
     cpdef session_message(self, Link session, object data, Py_ssize_t start)

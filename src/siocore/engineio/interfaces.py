@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from siocore.codec.message import Outgoing
 from siocore.driven import DrivenConnection, DrivenEndpoint
 from siocore.options import HttpCompression, ServerOptions
+from siocore.overflow import SlowConsumer, policy_number
 from siocore.request import Request
 
 if TYPE_CHECKING:
@@ -78,10 +79,15 @@ class Carrier(DrivenConnection):
 class SessionOwner(DrivenEndpoint):
     """The endpoint, as sessions see it."""
 
-    __slots__ = ("compression_threshold",)
+    __slots__ = ("compression_threshold", "share", "when_full")
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__(options)
+        limits = options.limits
+        #: Bytes that a WebSocket gets at a time of messages that can still be dropped.
+        self.share = min(limits.high_water, limits.max_buffered)
+        #: The policy for messages that find no room.
+        self.when_full = policy_number(options.slow_consumer)
         compression = options.http_compression
         #: Bytes from which on long-polling answers are compressed; infinite if they never are.
         self.compression_threshold = compression.threshold if isinstance(compression, HttpCompression) else math.inf
@@ -96,6 +102,10 @@ class SessionOwner(DrivenEndpoint):
 
     def session_has_packets(self, session: Session) -> None:
         """A polling session has packets for a GET that is parked: flush() it at the end of the turn."""
+        raise NotImplementedError
+
+    def session_slow(self, session: Session, info: SlowConsumer) -> None:
+        """More is sent to the client than it takes."""
         raise NotImplementedError
 
     def session_closed(self, session: Session, reason: str, detail: str) -> None:

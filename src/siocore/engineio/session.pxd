@@ -14,6 +14,7 @@ cdef double _PING_SLACK
 
 
 cdef class Session(Link):
+    cdef object _backlog
     cdef bint _base64
     cdef Carrier _candidate
     cdef Carrier _channel
@@ -23,6 +24,7 @@ cdef class Session(Link):
     cdef public list _outbox
     cdef Py_ssize_t _outbox_size
     cdef SessionOwner _owner
+    cdef Carrier _leaving
     cdef Carrier _parked
     cdef Carrier _posting
     cdef public object _state
@@ -34,6 +36,7 @@ cdef class Session(Link):
     cdef public bint flush_queued
     cdef public str sid
 
+    @cython.locals(outgoing=Outgoing)
     cpdef send_outgoing(self, object message)
     cpdef send_text(self, bytes text, list attachments)
     cpdef poll(self, Carrier exchange)

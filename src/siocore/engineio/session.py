@@ -8,9 +8,12 @@ Spec: the Engine.IO protocol, revision 4. The states are in states.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from siocore._speedups import decode_packet, decode_payload, encode_payload, message_frames
 from siocore.codec.message import ControlPacket, Outgoing, TextMessage, encode_text, message_of
 from siocore.engineio import states
+from siocore.engineio.backlog import Backlog
 from siocore.engineio.interfaces import Carrier, Headers, SessionOwner
 from siocore.engineio.states import (
     HeartbeatAction,
@@ -25,6 +28,7 @@ from siocore.engineio.states import (
 )
 from siocore.errors import DecodeError
 from siocore.link import Link
+from siocore.overflow import CLOSE, DROP_NEW, Delayed, SlowConsumer, taken
 from siocore.packets import EnginePacketType
 from siocore.request import Request
 from siocore.timers import Timer
@@ -71,11 +75,13 @@ class Session(Link):
     """
 
     __slots__ = (
+        "_backlog",
         "_base64",
         "_candidate",
         "_channel",
         "_heartbeat",
         "_heartbeat_timer",
+        "_leaving",
         "_noop_timer",
         "_outbox",
         "_outbox_size",
@@ -106,7 +112,10 @@ class Session(Link):
         self._candidate: Carrier | None = None
         self._outbox: list[Outgoing] = []
         self._outbox_size = 0
+        self._backlog: Backlog | None = None
         self._parked: Carrier | None = None
+        # The GET that was answered last: what of that the network has not taken waits for the client as well.
+        self._leaving: Carrier | None = None
         self._posting: Carrier | None = None
         self._waiting_for_answer = False
         self._base64 = bool(request.parameters("b64"))
@@ -143,7 +152,12 @@ class Session(Link):
     @property
     def buffered(self) -> int:
         """Bytes that wait to be sent to this client."""
-        return self._outbox_size if self._channel is None else self._channel.buffered
+        return self._outbox_size if self._channel is None else self._outbox_size + self._channel.buffered
+
+    @property
+    def dropped(self) -> int:
+        """Events that were dropped because the client was too slow for them."""
+        return 0 if self._backlog is None else self._backlog.dropped
 
     @property
     def high_water(self) -> int:
@@ -156,15 +170,17 @@ class Session(Link):
     def writable(self) -> bool:
         """Whether a message would leave now; if not, a volatile one is dropped."""
         if self._channel is not None:
-            return self._channel.writable
+            return self._channel.writable and not self._outbox
         return self._parked is not None
 
-    def send(self, data: str | bytes) -> Sent:
+    def send(self, data: str | bytes) -> Sent | Delayed:
         """Send a text or binary message. ``await`` what it returns to wait while the client is slow.
 
         Raises LocalProtocolError for text that Engine.IO can't carry: lone surrogates, or U+001E, which separates the
         packets of a long-polling payload.
         """
+        if self._owner.when_full:
+            return self._send_by_policy(message_of(data))
         if isinstance(data, str):
             self.send_text(encode_text(data), [])
         else:
@@ -172,18 +188,22 @@ class Session(Link):
         return Sent(self)
 
     def send_outgoing(self, message: Outgoing) -> None:
-        """Send a message. Dropped if the session is closed; closes the session if it is too slow to take it."""
+        """Send a message, or drop it if the session is closed. Where there is no room, ``message.when_full`` counts."""
         if self._state is not _OPEN:
+            return
+        outgoing = message
+        if outgoing.when_full or self._backlog is not None:
+            self._send_or_wait(outgoing)
             return
         channel = self._channel
         if channel is not None:
-            if not channel.write(self._frames_of(message) if self._uncommon else message.frames()):
-                self._slow_consumer()
+            if not channel.write(self._frames_of(outgoing) if self._uncommon else outgoing.frames()):
+                self.close_slow()
             return
-        if self._outbox_size > self._owner.options.limits.max_buffered:
-            self._slow_consumer()
+        if self.waiting > self._owner.options.limits.max_buffered:
+            self.close_slow()
             return
-        self._queue(message)
+        self._queue(outgoing)
 
     def send_text(self, text: bytes, attachments: list[bytes]) -> None:
         """Send a text message (UTF-8) and the binary messages that belong to it, to this client alone."""
@@ -191,7 +211,7 @@ class Session(Link):
         if channel is None or self._uncommon:
             self.send_outgoing(TextMessage(text, attachments))
         elif not channel.write(message_frames(text, attachments)):
-            self._slow_consumer()
+            self.close_slow()
 
     def close(self, reason: str = "forced close", detail: str = "", *, code: int = 1000) -> None:
         """Close the session from our side: what was sent before still leaves, then the client is told.
@@ -224,8 +244,12 @@ class Session(Link):
             self.fail("transport error", "overlap from client")
         else:
             self._parked = exchange
+            # One GET at a time: the client has read the answer to the one before.
+            self._leaving = None
             if self._outbox:
                 self.flush()
+            else:
+                self.wake_drain_waiters()
 
     def poll_lost(self, exchange: Carrier) -> None:
         """The connection of a GET broke before its answer was sent.
@@ -330,6 +354,7 @@ class Session(Link):
             self._outbox = []
         self._outbox_size = 0
         self._answer_poll(exchange, leaving)
+        self._leaving = exchange
         self.wake_drain_waiters()
         if self._state is SessionState.CLOSING and not self._outbox:
             self._step(SessionInput.LINGER_OVER, "", "", 1000)
@@ -416,10 +441,16 @@ class Session(Link):
             self.fail(reason, detail)
 
     def wake_drain_waiters(self) -> None:
+        """Less waits than before. Called whenever the network has taken something, if ``drain_waiters`` is not None."""
         if self.drain_waiters is not None:
             waiters, self.drain_waiters = self.drain_waiters, None
             for waiter in waiters:
                 waiter.wake()
+        if self._backlog is not None:
+            if self._state is _OPEN:
+                self._backlog.drained()
+            else:
+                self._backlog.closed()
 
     # Packets --------------------------------------------------------------------------------------------------
 
@@ -466,8 +497,102 @@ class Session(Link):
             self.flush_queued = True
             self._owner.session_has_packets(self)
 
-    def _slow_consumer(self) -> None:
+    # For a slow client, and its backlog -----------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the client, also those that are on their way to it already."""
+        if self._channel is not None:
+            return self._outbox_size + self._channel.buffered
+        return self._outbox_size if self._leaving is None else self._outbox_size + self._leaving.buffered
+
+    @property
+    def outbox(self) -> Sequence[Outgoing]:
+        """What waits for a GET, or for a WebSocket that is slow."""
+        return self._outbox
+
+    def take_back(self, index: int) -> None:
+        """Don't send that message of the outbox."""
+        self._outbox_size -= self._outbox.pop(index).size
+
+    def enqueue(self, message: Outgoing) -> None:
+        """Send a message for which there is room."""
+        channel = self._channel
+        if channel is None:
+            self._queue(message)
+        elif self._outbox or channel.buffered > self._owner.share:
+            self._outbox.append(message)
+            self._outbox_size += message.size
+            self.tell_when_drained()
+        elif not channel.write(self._frames_of(message)):
+            self.close_slow()
+
+    def feed(self) -> None:
+        """Give the WebSocket of what waits in the outbox as much as it should have at a time."""
+        channel = self._channel
+        if channel is None:
+            return
+        given = 0
+        outbox = self._outbox
+        while given < len(outbox) and channel.buffered <= self._owner.share:
+            message = outbox[given]
+            given += 1
+            self._outbox_size -= message.size
+            channel.write(self._frames_of(message))
+        del outbox[:given]
+        if outbox:
+            self.tell_when_drained()
+
+    def tell_when_drained(self) -> None:
+        """Make the connection call ``wake_drain_waiters`` when it has sent something, though nobody waits."""
+        if self.drain_waiters is None:
+            self.drain_waiters = []
+
+    def line_up(self, delayed: Delayed, message: Outgoing) -> None:
+        """A message wants to be sent when there is room."""
+        if self.open:
+            self._made_backlog().line_up(delayed, message)
+
+    def send_delayed(self, delayed: Delayed) -> bool:
+        """Send it if there is room and it is its turn. True if that is over."""
+        return not self.open or self._made_backlog().send_delayed(delayed)
+
+    def step_back(self, delayed: Delayed) -> None:
+        """It is not to be sent any more."""
+        if self._backlog is not None:
+            self._backlog.step_back(delayed)
+
+    def count_dropped(self) -> None:
+        """An event was not sent because the client is too slow for it."""
+        self._made_backlog().dropped += 1
+
+    def tell_slow(self, policy: str) -> None:
+        """Tell the application that more is sent to the client than it takes."""
+        self._owner.session_slow(self, SlowConsumer(policy, self.waiting, self.dropped))
+
+    def close_slow(self) -> None:
+        """The client is too slow for what is sent to it."""
+        if self._backlog is None:
+            self.tell_slow("close")
         self.fail("slow consumer", "more is waiting to be sent than Limits.max_buffered allows", code=1008)
+
+    def _send_by_policy(self, message: Outgoing) -> Sent | Delayed:
+        message.droppable = True
+        message.when_full = CLOSE if self._owner.when_full == DROP_NEW else self._owner.when_full
+        self.send_outgoing(message)
+        return taken(message.delayed) or Sent(self)
+
+    def _send_or_wait(self, message: Outgoing) -> None:
+        has_room = self._backlog is None and self.waiting <= self._owner.share
+        if has_room or self._made_backlog().admit(message):
+            self.enqueue(message)
+
+    def _made_backlog(self) -> Backlog:
+        if self._backlog is None:
+            self._backlog = Backlog(self, self._owner.options.limits.max_buffered)
+            # From now on nothing may pass by the outbox.
+            self._uncommon = True
+        return self._backlog
 
     # The three machines ---------------------------------------------------------------------------------------
 
@@ -507,6 +632,9 @@ class Session(Link):
             self._owner.session_closed(self, reason, detail)
             self.wake_drain_waiters()
             return
+        if self._channel is not None and reason != "slow consumer":
+            for message in self._outbox:
+                self._channel.write(self._frames_of(message))
         self._outbox.clear()
         self._outbox_size = 0
         if self._parked is not None:
@@ -546,11 +674,12 @@ class Session(Link):
         self._adopt(channel)
         if self.paused:
             channel.pause()
-        if self._outbox:
+        self._leaving = None
+        if self._outbox and self._backlog is None:
             # In one piece: the bound held when each was queued.
             channel.write(b"".join([self._frames_of(each) for each in self._outbox]))
-        self._outbox.clear()
-        self._outbox_size = 0
+            self._outbox.clear()
+            self._outbox_size = 0
         self.wake_drain_waiters()
 
     def _release_poll(self) -> None:

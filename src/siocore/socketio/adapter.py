@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterable, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from siocore.codec.message import Outgoing
+from siocore.overflow import DROP_NEW
 from siocore.socketio.recovery import Missed, Returning, StoredSession
 from siocore.socketio.recovery_memory import RecoveryMemory
 from siocore.waiting import Resolved
@@ -34,6 +35,8 @@ class Selection(NamedTuple):
     volatile: bool = False
     #: Whether the message may be compressed.
     compress: bool = True
+    #: The policy for sockets that have no room for it; None for the server's.
+    when_full: str | None = None
 
 
 EVERYBODY = Selection()
@@ -196,7 +199,7 @@ class MemoryAdapter(Adapter):
         self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
     ) -> None:
         sockets = self.members(selection)
-        if selection.volatile:
+        if selection.volatile and message.when_full != DROP_NEW:
             sockets = [socket for socket in sockets if socket.link.writable]
         if ack is not None:
             ack.expect(sockets)

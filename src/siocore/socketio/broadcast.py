@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from siocore.errors import LocalProtocolError
+from siocore.overflow import WAIT, Delayed, Delayer, policy_number, taken
 from siocore.packets import SocketPacketType
 from siocore.socketio.acks import BroadcastAck
 from siocore.socketio.adapter import EVERYBODY, Selection
@@ -13,6 +14,7 @@ from siocore.socketio.names import check_event_name
 from siocore.waiting import READY, Joined, Ready
 
 if TYPE_CHECKING:
+    from siocore.codec.message import Outgoing
     from siocore.socketio.namespace import AnyNamespace
     from siocore.socketio.socket import Socket
 
@@ -57,18 +59,28 @@ class BroadcastOperator:
         """Whether what is sent may be compressed. False for what is compressed already, or must not be guessed at."""
         return self._with(self._selection._replace(compress=compress))
 
+    def when_full(self, policy: str) -> BroadcastOperator:
+        """What becomes of an event for those for whom ``Limits.max_buffered`` bytes wait: see ``slow_consumer``.
+
+        Raises ValueError for a policy that there is not.
+        """
+        policy_number(policy)
+        return self._with(self._selection._replace(when_full=policy))
+
     def timeout(self, seconds: float) -> BroadcastOperator:
         """How long ``emit_with_ack`` waits."""
         return BroadcastOperator(self._namespace, self._selection, seconds)
 
     # What -----------------------------------------------------------------------------------------------------
 
-    def emit(self, name: str | int, *args: object) -> Ready:
-        """Send an event to all that are selected. Encoded once. Raises LocalProtocolError if it can't be encoded."""
-        self._broadcast(name, args, None)
-        return READY
+    def emit(self, name: str | int, *args: object) -> Ready | Delayed:
+        """Send an event to all that are selected. Encoded once. Raises LocalProtocolError if it can't be encoded.
 
-    def send(self, *args: object) -> Ready:
+        Awaiting what it returns waits for nobody, unless the policy for slow clients is "wait".
+        """
+        return taken(self._broadcast(name, args, None)) or READY
+
+    def send(self, *args: object) -> Ready | Delayed:
         """Emit the event ``message``."""
         return self.emit("message", *args)
 
@@ -120,13 +132,23 @@ class BroadcastOperator:
     def _with(self, selection: Selection) -> BroadcastOperator:
         return BroadcastOperator(self._namespace, selection, self._timeout)
 
-    def _broadcast(self, name: str | int, args: tuple[object, ...], ack: BroadcastAck | None) -> None:
+    def _broadcast(
+        self, name: str | int, args: tuple[object, ...], ack: BroadcastAck | None
+    ) -> list[tuple[Delayer, Outgoing]] | None:
+        """Whoever has no room, where the policy is to wait for that."""
         check_event_name(name)
         data = (name, *args)
+        selection = self._selection
+        delayed: list[tuple[Delayer, Outgoing]] | None = None
         for namespace in self._namespace.targets():
             message = namespace.encode(_EVENT, data, None if ack is None else ack.id)
-            message.compress = self._selection.compress
-            namespace.adapter.broadcast(data, message, self._selection, ack)
+            message.compress = selection.compress
+            if ack is None and (message.when_full or selection.when_full is not None):
+                namespace.allow_to_drop(message, selection.when_full, selection.volatile)
+                if message.when_full == WAIT:
+                    delayed = message.delayed = [] if delayed is None else delayed
+            namespace.adapter.broadcast(data, message, selection, ack)
+        return delayed
 
 
 def _names(rooms: tuple[str, ...]) -> frozenset[str]:

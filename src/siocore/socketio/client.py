@@ -135,7 +135,7 @@ class Client:
         if packet is not None:
             self._drop_reconstruction()
             self._dispatch(packet)
-        elif not any(socket.connected for socket in self._sockets):
+        elif not self.joined_sockets:
             # Nothing is kept for whoever has not been let in.
             self._violation("a packet of several messages from a client that is in no namespace")
         else:
@@ -172,6 +172,11 @@ class Client:
         self._connect_timer = None
         if not any(socket.connected for socket in self._sockets):
             self.link.close("forced close", "the client joined no namespace in time")
+
+    @property
+    def joined_sockets(self) -> list[Socket]:
+        """The sockets that were let in."""
+        return [socket for socket in self._sockets if socket.connected]
 
     # From above -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ NAMESPACE_LIFECYCLE: Mapping[object, str | None] = {
     "connect": "connection",
     "disconnecting": "disconnecting",
     "disconnect": "disconnect",
+    "slow_consumer": "slow_consumer",
     "connection_error": "connection_error",
     "new_namespace": "new_namespace",
 }
@@ -26,6 +27,7 @@ SOCKET_LIFECYCLE: Mapping[object, str | None] = {
     "connect": None,
     "disconnecting": "disconnecting",
     "disconnect": "disconnect",
+    "slow_consumer": "slow_consumer",
     "error": "error",
 }
 

@@ -12,6 +12,7 @@ cdef class AnyNamespace(BroadcastOperator):
 
 cdef class Namespace(AnyNamespace):
     cdef double _max_attachments
+    cdef int _when_full
     cdef public object adapter
     cdef public bint dynamic
     cdef public str name
@@ -20,6 +21,7 @@ cdef class Namespace(AnyNamespace):
     cdef public object recovery
     cdef public dict sockets
     cdef public set tapped
+    cdef public bint uncommon
     cdef public Py_ssize_t users
 
     cpdef check_attachments(self, list attachments)

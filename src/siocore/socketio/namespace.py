@@ -11,6 +11,7 @@ from siocore.codec.parser import Parser, write_packet
 from siocore.driven import DrivenEndpoint
 from siocore.errors import LocalProtocolError
 from siocore.events import ServerSideEventReceived
+from siocore.overflow import CLOSE, DROP_NEW, policy_number
 from siocore.socketio.acks import ServerSideAck
 from siocore.socketio.adapter import Adapter, MemoryAdapter
 from siocore.socketio.broadcast import BroadcastOperator
@@ -160,6 +161,7 @@ class Namespace(AnyNamespace):
 
     __slots__ = (
         "_max_attachments",
+        "_when_full",
         "adapter",
         "dynamic",
         "name",
@@ -168,6 +170,7 @@ class Namespace(AnyNamespace):
         "recovery",
         "sockets",
         "tapped",
+        "uncommon",
         "users",
     )
 
@@ -196,6 +199,9 @@ class Namespace(AnyNamespace):
         self._max_attachments = hub.options.limits.max_attachments
         #: How packets are written, if not as the protocol says.
         self.parser = cast("Parser | None", hub.options.parser)
+        self._when_full = policy_number(hub.options.slow_consumer)
+        #: Whether packets are anything but text that is sent as long as there is room.
+        self.uncommon = self.parser is not None or self._when_full != CLOSE
         #: None unless the server was made with ``recovery``.
         self.recovery: NamespaceRecovery | None = None
         if hub.options.recovery is not None and budget is not None:
@@ -272,11 +278,23 @@ class Namespace(AnyNamespace):
             message = write_packet(self.parser, kind, self.name, data, ack_id)
             if isinstance(message, TextMessage):
                 self.check_attachments(message.attachments)
-            return message
-        text, attachments = encode_packet(kind, self.name, data, ack_id)
-        if attachments:
-            self.check_attachments(attachments)
-        return TextMessage(text, attachments)
+        else:
+            text, attachments = encode_packet(kind, self.name, data, ack_id)
+            if attachments:
+                self.check_attachments(attachments)
+            message = TextMessage(text, attachments)
+        message.when_full = self._when_full
+        return message
+
+    def allow_to_drop(self, event: Outgoing, policy: str | None, volatile: bool) -> None:
+        """An event that nobody acknowledges may be delayed or dropped, as ``policy`` says, or the server's own."""
+        number = self._when_full if policy is None else policy_number(policy)
+        event.droppable = True
+        event.when_full = CLOSE if number == DROP_NEW and not volatile else number
+
+    def waits_in_buffer(self, policy: str | None) -> bool:
+        """Whether volatile events may wait, as long as there is room."""
+        return (self._when_full if policy is None else policy_number(policy)) == DROP_NEW
 
     def unused(self) -> None:
         """Perhaps nobody needs it any more: a namespace that clients call into being ends then."""

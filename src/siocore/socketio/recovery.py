@@ -269,4 +269,7 @@ def with_offset(namespace: Namespace, data: tuple[object, ...], message: Outgoin
     else:
         stamped = namespace.encode(SocketPacketType.EVENT.value, (*data, offset), None)
     stamped.compress = message.compress
+    stamped.droppable = message.droppable
+    stamped.when_full = message.when_full
+    stamped.delayed = message.delayed
     return stamped

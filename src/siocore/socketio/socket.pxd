@@ -30,7 +30,7 @@ cdef class Socket(Listening):
 
     @cython.locals(namespace=Namespace)
     cpdef acknowledge(self, object ack_id, tuple args)
-    cpdef tell(self, object name, tuple args, bint compress)
+    cpdef tell(self, object name, tuple args, bint compress, object policy, bint volatile)
     cpdef ask(self, object name, tuple args, object timeout, bint compress)
     cpdef end(self)
     cpdef release(self)
@@ -39,6 +39,7 @@ cdef class Socket(Listening):
 
 cdef class SocketOperator:
     cdef bint _compress
+    cdef object _policy
     cdef Socket _socket
     cdef object _timeout
     cdef bint _volatile

@@ -11,6 +11,7 @@ from siocore._speedups import encode_packet
 from siocore.errors import LocalProtocolError
 from siocore.events import ListenerFailed
 from siocore.link import Link
+from siocore.overflow import Delayed, policy_number, taken
 from siocore.packets import SocketPacketType
 from siocore.request import Headers
 from siocore.socketio.acks import PendingAck, SocketAck
@@ -158,9 +159,14 @@ class Socket(Listening):
         """Bytes that wait to be sent to this client, in all its namespaces."""
         return self.link.buffered
 
+    @property
+    def dropped_events(self) -> int:
+        """Events that were dropped because this client was too slow for them, in all its namespaces."""
+        return self.link.dropped
+
     # Sending --------------------------------------------------------------------------------------------------
 
-    def emit(self, name: str | int, *args: object) -> Sent:
+    def emit(self, name: str | int, *args: object) -> Sent | Delayed:
         """Send an event to this client. ``bytes`` anywhere in the arguments travel as binary attachments.
 
         A plain call: it queues and returns. ``await`` what it returns to wait while the client is slow. After the
@@ -170,8 +176,8 @@ class Socket(Listening):
         if self.recovery is not None:
             return self.emit_recoverably(name, args)
         namespace = self.namespace
-        if namespace.parser is not None:
-            return self.tell(name, args, True)
+        if namespace.uncommon:
+            return self.tell(name, args, True, None, False)
         check_event_name(name)
         text, attachments = encode_packet(_EVENT, namespace.name, (name, *args), None)
         if attachments:
@@ -182,7 +188,7 @@ class Socket(Listening):
             self.link.send_text(text, attachments)
         return Sent(self.link)
 
-    def send(self, *args: object) -> Sent:
+    def send(self, *args: object) -> Sent | Delayed:
         """Emit the event ``message``."""
         return self.emit("message", *args)
 
@@ -208,6 +214,13 @@ class Socket(Listening):
     def compress(self, compress: bool) -> SocketOperator:
         """``socket.compress(False).emit(...)``: whether what is sent may be compressed."""
         return SocketOperator(self).compress(compress)
+
+    def when_full(self, policy: str) -> SocketOperator:
+        """``socket.when_full("drop_oldest").emit(...)``: what becomes of an event for which there is no room.
+
+        See the option ``slow_consumer``. Raises ValueError for a policy that there is not.
+        """
+        return SocketOperator(self).when_full(policy)
 
     def timeout(self, seconds: float) -> SocketOperator:
         """``await socket.timeout(5).emit_with_ack(...)``: how long to wait for the answer."""
@@ -296,18 +309,22 @@ class Socket(Listening):
             self._acks = {}
         return self._acks
 
-    def tell(self, name: str | int, args: tuple[object, ...], compress: bool) -> Sent:
+    def tell(
+        self, name: str | int, args: tuple[object, ...], compress: bool, policy: str | None, volatile: bool
+    ) -> Sent | Delayed:
         """:meth:`emit` with everything that it may be told."""
-        if compress and self.namespace.parser is None:
+        namespace = self.namespace
+        if compress and policy is None and not namespace.uncommon:
             return self.emit(name, *args)
         check_event_name(name)
-        message = self.namespace.encode(_EVENT, (name, *args), None)
+        message = namespace.encode(_EVENT, (name, *args), None)
         message.compress = compress
+        namespace.allow_to_drop(message, policy, volatile)
         if self.registered is not None:
             self.tell_outgoing((name, *args))
         if self.state is _CONNECTED:
             self.link.send_outgoing(message)
-        return Sent(self.link)
+        return taken(message.delayed) or Sent(self.link)
 
     def ask(self, name: str | int, args: tuple[object, ...], timeout: float | None, compress: bool) -> PendingAck:
         """:meth:`emit_with_ack` with everything that it may be told."""
@@ -333,7 +350,7 @@ class Socket(Listening):
     def acknowledge(self, ack_id: int, args: tuple[object, ...]) -> None:
         """:meth:`ack` with the values in a tuple."""
         namespace = self.namespace
-        if namespace.parser is not None:
+        if namespace.uncommon:
             message = namespace.encode(_ACK, args, ack_id)
             if self.state is _CONNECTED:
                 self.link.send_outgoing(message)
@@ -352,8 +369,13 @@ class Socket(Listening):
         self._data = SimpleNamespace(**data)
 
     def emit_recoverably(
-        self, name: str | int, args: tuple[object, ...], volatile: bool = False, compress: bool = True
-    ) -> Sent:
+        self,
+        name: str | int,
+        args: tuple[object, ...],
+        volatile: bool = False,
+        compress: bool = True,
+        policy: str | None = None,
+    ) -> Sent | Delayed:
         """By way of the adapter, which gives the event its offset and keeps it."""
         namespace = self.namespace
         if self.state is not _CONNECTED and not namespace.is_taken(self.id):
@@ -361,8 +383,10 @@ class Socket(Listening):
             check_event_name(name)
             namespace.encode(_EVENT, (name, *args), None)
         else:
-            selection = Selection(frozenset((self.id,)), volatile=volatile, compress=compress)
-            BroadcastOperator(namespace, selection).emit(name, *args)
+            selection = Selection(frozenset((self.id,)), volatile=volatile, compress=compress, when_full=policy)
+            delayed = BroadcastOperator(namespace, selection).emit(name, *args)
+            if isinstance(delayed, Delayed):
+                return delayed
         return Sent(self.link)
 
     def end(self) -> None:
@@ -412,39 +436,51 @@ class Socket(Listening):
 class SocketOperator:
     """``socket.volatile.compress(False).emit(...)``: how to send to one socket. Immutable."""
 
-    __slots__ = ("_compress", "_socket", "_timeout", "_volatile")
+    __slots__ = ("_compress", "_policy", "_socket", "_timeout", "_volatile")
 
     def __init__(
-        self, socket: Socket, volatile: bool = False, compress: bool = True, timeout: float | None = None
+        self,
+        socket: Socket,
+        volatile: bool = False,
+        compress: bool = True,
+        timeout: float | None = None,
+        policy: str | None = None,
     ) -> None:
         self._socket = socket
         self._volatile = volatile
         self._compress = compress
         self._timeout = timeout
+        self._policy = policy
 
     @property
     def volatile(self) -> SocketOperator:
         """Drop what the client can't take at once."""
-        return SocketOperator(self._socket, True, self._compress, self._timeout)
+        return SocketOperator(self._socket, True, self._compress, self._timeout, self._policy)
 
     def compress(self, compress: bool) -> SocketOperator:
         """Whether what is sent may be compressed. False for what is compressed already, or must not be guessed at."""
-        return SocketOperator(self._socket, self._volatile, compress, self._timeout)
+        return SocketOperator(self._socket, self._volatile, compress, self._timeout, self._policy)
 
     def timeout(self, seconds: float) -> SocketOperator:
         """How long ``emit_with_ack`` waits."""
-        return SocketOperator(self._socket, self._volatile, self._compress, seconds)
+        return SocketOperator(self._socket, self._volatile, self._compress, seconds, self._policy)
 
-    def emit(self, name: str | int, *args: object) -> Sent:
+    def when_full(self, policy: str) -> SocketOperator:
+        """What becomes of an event for which there is no room."""
+        policy_number(policy)
+        return SocketOperator(self._socket, self._volatile, self._compress, self._timeout, policy)
+
+    def emit(self, name: str | int, *args: object) -> Sent | Delayed:
         """:meth:`Socket.emit`, in this way."""
-        if self._volatile and not self._socket.link.writable:
+        socket = self._socket
+        if self._volatile and not socket.link.writable and not socket.namespace.waits_in_buffer(self._policy):
             check_event_name(name)
-            return Sent(self._socket.link)
-        if self._socket.recovery is not None:
-            return self._socket.emit_recoverably(name, args, self._volatile, self._compress)
-        return self._socket.tell(name, args, self._compress)
+            return Sent(socket.link)
+        if socket.recovery is not None:
+            return socket.emit_recoverably(name, args, self._volatile, self._compress, self._policy)
+        return socket.tell(name, args, self._compress, self._policy, self._volatile)
 
-    def send(self, *args: object) -> Sent:
+    def send(self, *args: object) -> Sent | Delayed:
         """Emit the event ``message``."""
         return self.emit("message", *args)
 
