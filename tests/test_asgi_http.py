@@ -270,7 +270,7 @@ async def test_a_cancelled_request_is_a_lost_one(server: Server) -> None:
     assert server.sessions == server.connections == 0
 
 
-@with_options(limits=siocore.Limits(max_running_handlers=1))
+@with_options(limits=siocore.Limits(max_running_handlers=1, max_held=1))
 async def test_a_post_waits_while_too_many_handlers_run(server: Server) -> None:
     gate = server.new_waiter()
     calls: list[object] = []

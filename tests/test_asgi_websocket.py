@@ -245,7 +245,7 @@ async def test_a_client_that_leaves_while_it_is_accepted_leaves_nothing_behind(s
         assert server.sessions == server.connections == 0, leave
 
 
-@with_options(limits=siocore.Limits(max_running_handlers=1))
+@with_options(limits=siocore.Limits(max_running_handlers=1, max_held=1))
 async def test_nothing_is_received_while_too_many_handlers_run(server: Server) -> None:
     gates = [server.new_waiter() for _ in range(4)]
     started: list[int] = []

@@ -1,4 +1,7 @@
-"""At most ``max_running_handlers`` handlers of one client run at a time; then it is not read, and nothing is lost."""
+"""At most ``max_running_handlers`` handlers of one client run at a time.
+
+Above that events are kept, then the client is not read; nothing is lost, and acknowledgements get through.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ import pytest
 from raw_client import EngineApp, RawPolling, RawWebSocket, SocketApp
 from siocore import Limits, Socket
 from siocore.testing import TestClient, VirtualWaiter
-from siocore.testing.wire import PING, PONG, masked_frame
+from siocore.testing.wire import PING, PONG, masked_frame, request_bytes
 
 
 class Gated(EngineApp):
     """Message handlers wait at a gate of their own."""
 
-    def __init__(self, limit: int, **options: Any) -> None:
-        super().__init__(limits=Limits(max_running_handlers=limit), **options)
+    def __init__(self, limit: int, max_held: int = 1, **options: Any) -> None:
+        super().__init__(limits=Limits(max_running_handlers=limit, max_held=max_held), **options)
         self.messages.clear()
         self.started: list[object] = []
         self.ended: list[object] = []
@@ -195,3 +198,91 @@ def test_plain_functions_never_count_since_they_end_before_the_next_event() -> N
     websocket.send("40")
     websocket.send(*['42["e",1]'] * 100)
     assert len(app.events) == 101
+
+
+# What is kept ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_handlers_that_wait_for_their_own_clients_acknowledgements_get_them(transport: str) -> None:
+    """Behind events that are kept, with as many such handlers as may run."""
+    app = SocketApp(limits=Limits(max_running_handlers=2))
+    answers: list[object] = []
+
+    @app.app.on("ask me")
+    async def ask(socket: Socket, number: int) -> None:
+        answers.append(await socket.emit_with_ack("question", number))
+
+    client = TestClient(app.server, transport)
+    client.connect()
+    for number in range(10):
+        client.emit("ask me", number)
+    app.server.settle()
+    for _ in range(10):
+        event = client.receive()
+        client.ack(event, event.args[0] + 100)
+        app.server.settle()
+    assert answers == [number + 100 for number in range(10)]
+    assert app.server.clock.now < 1
+
+
+def test_heartbeats_get_through_while_events_are_kept() -> None:
+    engine = Gated(1, max_held=10_000)
+    websocket = RawWebSocket(engine.server)
+    websocket.send("4a", "4b")
+    (connection,) = engine.server.protocol.connections
+    assert connection.wants_read
+    for _ in range(10):
+        engine.server.advance(25)
+        assert "2" in websocket.take()
+        websocket.send("3")
+    assert engine.closed == []
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@pytest.mark.parametrize("size", [1, 100, 5_000])
+def test_what_is_kept_is_bounded_and_comes_in_order(transport: str, size: int) -> None:
+    engine = Gated(1, max_held=10_000)
+    sent = [f"{number:04}" + "x" * size for number in range(1_000)]
+    if transport == "websocket":
+        websocket = RawWebSocket(engine.server)
+        for text in sent:
+            websocket.send("4" + text)
+    else:
+        polling = RawPolling(engine.server)
+        # Without waiting for answers: the requests wait in their connection, and then in the network.
+        for text in sent:
+            polling.posts.send(request_bytes("POST", polling.target, [], b"4" + text.encode()), "POST")
+    (session,) = engine.opened
+    held: Any = session._held
+    # What goes over the bound, and over long-polling the POST that was on its way behind it.
+    assert 10_000 < held.size <= 10_000 + 2 * (size + 60)
+    assert held.size >= len(held._events) * size
+    while engine.gates:
+        engine.release(1)
+    assert engine.ended == sent
+
+
+def test_reading_goes_on_when_half_is_handled() -> None:
+    engine = Gated(1, max_held=1_000)
+    websocket = RawWebSocket(engine.server)
+    websocket.send("4a", *["4" + "x" * 200] * 5)
+    (connection,) = engine.server.protocol.connections
+    assert not connection.wants_read
+    engine.release(2)
+    assert not connection.wants_read
+    engine.release(1)
+    assert connection.wants_read
+
+
+def test_nested_arguments_count_in_full() -> None:
+    app = SocketApp(limits=Limits(max_running_handlers=1, max_held=10_000))
+    gate = app.server.new_waiter()
+    app.app.on("work")(lambda socket, *args: gate)
+    client = TestClient(app.server)
+    client.connect()
+    client.emit("work")
+    client.emit("work", [{"key": ["x" * 4_000, b"x" * 4_000]}, [[]] * 60])
+    app.server.settle()
+    (connection,) = app.server.protocol.connections
+    assert not connection.wants_read

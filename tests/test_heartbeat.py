@@ -227,7 +227,7 @@ def lagging(engine: EngineApp) -> RawWebSocket:
 
 
 def test_a_pong_that_waits_behind_unread_messages_is_found() -> None:
-    engine = EngineApp(limits=Limits(max_running_handlers=1))
+    engine = EngineApp(limits=Limits(max_running_handlers=1, max_held=1))
     websocket = lagging(engine)
     for _ in range(600):
         engine.server.advance(1)
@@ -243,7 +243,7 @@ def test_a_pong_that_waits_behind_unread_messages_is_found() -> None:
 
 
 def test_a_client_that_is_gone_while_handlers_lag_is_noticed() -> None:
-    engine = EngineApp(limits=Limits(max_running_handlers=1))
+    engine = EngineApp(limits=Limits(max_running_handlers=1, max_held=1))
     websocket = lagging(engine)
     websocket.stream.link.stall()
     engine.server.advance(64.9)

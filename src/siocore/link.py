@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
+#: Reading goes on when this part of what may be kept is left.
+_RESUME_SHARE = 0.5
+#: About what the smallest object takes, and its place in whatever it is in.
+_OBJECT_SIZE = 50
+
 
 class Link:
     """Carries messages, whole and in order, and counts the handlers that run for the client's own.
 
-    Above the limit of handlers that run at the same time, events are kept, and nothing more is read. What is kept is
-    bounded by what one read, or one POST, can carry.
+    Above the limit of handlers that run at the same time, events are kept. Reading goes on, since what those handlers
+    wait for may be an acknowledgement that this client sends, until ``max_held`` bytes are kept; and then not until
+    half of them are handled. So what is kept is never more than that and what one read, or one POST, can carry.
     """
 
     __slots__ = ("_held", "client", "drain_waiters", "paused", "request", "revision", "running")
@@ -35,7 +41,7 @@ class Link:
         self.revision = 4
         #: Handlers that have started and not ended. The application counts.
         self.running = 0
-        self._held: deque[Any] | None = None
+        self._held: _Held | None = None
         #: Waiters to wake once what is buffered falls below the high-water mark.
         self.drain_waiters: list[Waiter] | None = None
 
@@ -68,6 +74,11 @@ class Link:
         """How many bytes may wait before ``await socket.emit(...)`` does."""
         raise NotImplementedError
 
+    @property
+    def max_held(self) -> int:
+        """How many bytes of events may be kept for handlers, before nothing more is read."""
+        raise NotImplementedError
+
     def new_waiter(self) -> Waiter:
         """Something to wait on. Raises LocalProtocolError when nobody drives the endpoint."""
         raise NotImplementedError
@@ -86,11 +97,11 @@ class Link:
         raise NotImplementedError
 
     def pause(self) -> None:
-        """Too many handlers run: take nothing more from the client."""
+        """Too much is kept for handlers: take nothing more from the client."""
         raise NotImplementedError
 
     def resume(self) -> None:
-        """Handlers are below their bound again."""
+        """Handlers have caught up."""
         raise NotImplementedError
 
     def close(self, reason: str = "forced close", detail: str = "", *, code: int = 1000) -> None:
@@ -101,21 +112,77 @@ class Link:
 
     def hold(self, event: object) -> None:
         """As many handlers run as may: keep the event for later."""
-        if self._held is None:
-            self._held = deque()
-        self._held.append(event)
-        if not self.paused:
+        held = self._held
+        if held is None:
+            held = self._held = _Held()
+        held.add(event)
+        if not self.paused and held.size > self.max_held:
             self.pause()
 
     def next_held(self) -> Any:
-        """A handler has ended: the event whose turn it is. Reading goes on when there is none."""
-        if self._held:
-            return self._held.popleft()
-        if self.paused:
-            self.resume()
-        return None
+        """A handler has ended: the event whose turn it is, or None. Reading goes on when little is left."""
+        held = self._held
+        if held is None:
+            return None
+        event = held.take()
+        self._read_on(held)
+        if event is None:
+            self._held = None
+        return event
 
     def drop_held(self, is_over: Callable[[Any], bool]) -> None:
         """The client, or a part of it, is gone: the events of which this is true are not handled any more."""
-        if self._held:
-            self._held = deque([event for event in self._held if not is_over(event)])
+        held = self._held
+        if held is not None:
+            held.drop(is_over)
+            self._read_on(held)
+
+    def _read_on(self, held: _Held) -> None:
+        if self.paused and held.size <= self.max_held * _RESUME_SHARE:
+            self.resume()
+
+
+class _Held:
+    """Events that are kept, and about how much memory they take."""
+
+    __slots__ = ("_events", "size")
+
+    def __init__(self) -> None:
+        self._events: deque[tuple[Any, int]] = deque()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, event: Any) -> None:
+        size = _size_of(event.data if hasattr(event, "data") else event.args)
+        self._events.append((event, size))
+        self.size += size
+
+    def take(self) -> Any:
+        if not self._events:
+            return None
+        event, size = self._events.popleft()
+        self.size -= size
+        return event
+
+    def drop(self, is_over: Callable[[Any], bool]) -> None:
+        self._events = deque(entry for entry in self._events if not is_over(entry[0]))
+        self.size = sum(size for _, size in self._events)
+
+
+def _size_of(value: object) -> int:
+    """About how many bytes of memory a value takes that came from a client."""
+    size = 0
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        size += _OBJECT_SIZE
+        if isinstance(item, (str, bytes)):
+            size += len(item)
+        elif isinstance(item, list):
+            pending += item
+        elif isinstance(item, dict):
+            pending += item.keys()
+            pending += item.values()
+    return size

@@ -94,8 +94,10 @@ class Limits:
     max_buffered: int = 1_000_000
     #: Below this many bytes, ``await socket.emit(...)`` does not wait. websockets' write_limit: 32 KiB.
     high_water: int = 65_536
-    #: Handlers of one client that run at the same time; at the limit its connection is not read.
+    #: Handlers of one client that run at the same time. At the limit its events are kept.
     max_running_handlers: int = 64
+    #: Bytes of events, about, that are kept for one client until handlers have ended; above it is not read.
+    max_held: int = 1_000_000
     #: Acknowledgements that one socket owes us; one more emit_with_ack raises LocalProtocolError.
     max_pending_acks: int = 10_000
     #: Events that are kept for clients that may come back, and their bytes, in all namespaces together. The oldest go

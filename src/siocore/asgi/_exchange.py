@@ -96,6 +96,11 @@ class HttpExchange(AsgiConnection):
         if self.interrupt is not None:
             self._touch()
 
+    @property
+    def buffered(self) -> int:
+        # Of a GET: once it has left, nobody is named there any more.
+        return 0 if self._answer is None or self._answered_poll is None else len(self._answer[2])
+
     def expect_body(self, reader: BodyReader) -> None:
         self._reader = reader
         self._want()

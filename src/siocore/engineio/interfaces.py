@@ -34,8 +34,6 @@ class Carrier(DrivenConnection):
         """Answer it. ``close``: close the connection behind the answer."""
         raise NotImplementedError
 
-    # An open WebSocket
-
     @property
     def kind(self) -> str:
         """The name of the transport: a WebTransport stream does what a WebSocket does."""
@@ -43,8 +41,10 @@ class Carrier(DrivenConnection):
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait to be sent, here and in whoever writes to the network."""
+        """Bytes of answers, or of frames, that wait to be sent, here and in whoever writes to the network."""
         raise NotImplementedError
+
+    # An open WebSocket
 
     @property
     def writable(self) -> bool:

@@ -163,6 +163,10 @@ class Session(Link):
     def high_water(self) -> int:
         return self._owner.options.limits.high_water
 
+    @property
+    def max_held(self) -> int:
+        return self._owner.options.limits.max_held
+
     def new_waiter(self) -> Waiter:
         return self._owner.new_waiter()
 
@@ -324,13 +328,13 @@ class Session(Link):
             self._posting = None
 
     def pause(self) -> None:
-        """Too many handlers run: take nothing more from the client."""
+        """Too much is kept for handlers: take nothing more from the client."""
         self.paused = True
         if self._channel is not None:
             self._channel.pause()
 
     def resume(self) -> None:
-        """Handlers are below their bound again."""
+        """Handlers have caught up."""
         self.paused = False
         if self._channel is not None:
             self._channel.resume()
