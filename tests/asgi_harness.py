@@ -51,6 +51,8 @@ class Call:
         #: What send() raises.
         self.fails: Exception | None = None
         self.received = 0
+        #: Whether receive() is waiting.
+        self.receiving = False
         #: Rounds of the event loop that a message takes to get from the network to receive().
         self.hops = 0
         #: Whether the application has returned or raised.
@@ -74,9 +76,13 @@ class Call:
             self._writer.wake()
 
     async def receive(self) -> dict[str, Any]:
-        while not self._inbox:
-            self._reader = self.server.new_waiter()
-            await self._reader.wait()
+        self.receiving = True
+        try:
+            while not self._inbox:
+                self._reader = self.server.new_waiter()
+                await self._reader.wait()
+        finally:
+            self.receiving = False
         for _ in range(self.hops):
             await self.server.checkpoint()
         self.received += 1
@@ -88,6 +94,7 @@ class Call:
             await self._writer.wait()
         if self.fails is not None:
             raise self.fails
+        assert message["type"] != "websocket.close" or not self.receiving, "some servers would never close"
         self.sent.append(dict(message))
         if self._listener is not None:
             self._listener.wake()

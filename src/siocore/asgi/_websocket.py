@@ -29,8 +29,8 @@ _PLAIN: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
 # -------------------
 # Two tasks: that of the ASGI server receives, another one sends, since each of the two can be kept waiting for as long
 # as the peer likes. What is to be sent waits in a queue, with what send() has not taken yet, and is counted there.
-# Closing: the queue leaves first, then the close code; that ends the sender, and with it the receiver. A peer that
-# takes neither is given up after close_timeout. A disconnect ends the receiver, and with it the sender.
+# Closing: the queue leaves first; that ends the sender, and with it the receiver. Then the close code leaves. A peer
+# that takes neither is given up after close_timeout. A disconnect ends the receiver, and with it the sender.
 
 
 class WebSocketChannel(AsgiConnection):
@@ -88,6 +88,7 @@ class WebSocketChannel(AsgiConnection):
             if self._accepted:
                 if await self._accept(send):
                     await host.alongside(self, partial(self._receive_all, receive), partial(self._send_all, send))
+                    await self._close(send)
             elif self._refusal is not None:
                 await self._refuse(*self._refusal, send)
         finally:
@@ -243,14 +244,23 @@ class WebSocketChannel(AsgiConnection):
         message: dict[str, Any] = {"type": "websocket.accept", "headers": list(self._headers)}
         if self._subprotocol is not None:
             message["subprotocol"] = self._subprotocol
+        return await self._send(send, message)
 
-        async def accept() -> bool:
+    async def _close(self, send: Send) -> None:
+        # Only now that nobody receives any more: in some servers the two would wait for each other.
+        if self.closing and not self.gone and not self.aborted:
+            await self._send(send, {"type": "websocket.close", "code": self._close_code, "reason": self._close_reason})
+
+    async def _send(self, send: Send, message: Message) -> bool:
+        """False if the client has gone, or was given up."""
+
+        async def sending() -> bool:
             await send(message)
             return True
 
         try:
-            return await self._leader.host.until_interrupted(self, accept) is not None
-        except OSError as error:
+            return await self._leader.host.until_interrupted(self, sending) is not None
+        except Exception as error:
             self._failed(error)
             return False
 
@@ -281,7 +291,6 @@ class WebSocketChannel(AsgiConnection):
                     self._sending = False
                     self._sent(size)
                 if self.closing:
-                    await send({"type": "websocket.close", "code": self._close_code, "reason": self._close_reason})
                     return
                 self._sender = self._owner.new_waiter()
                 await self._sender.wait()
