@@ -21,6 +21,7 @@ from typing import Any
 
 CONNECTIONS = 20
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n"
+#: uvicorn as it is with its extras, on uvloop and httptools, and without: on asyncio and h11.
 SERVERS = ("siocore-trio", "siocore-asyncio", "uvicorn-httptools", "uvicorn-h11")
 APPLICATIONS = ("bare", "fastapi")
 
@@ -62,8 +63,9 @@ def serve(server: str, name: str) -> None:
     if kind == "uvicorn":
         import uvicorn
 
-        config = uvicorn.Config(app, http=how, loop="asyncio", log_level="error", access_log=False, ws="none")  # type: ignore[arg-type, unused-ignore]
-        asyncio.run(uvicorn.Server(config).serve(sockets=[sock]))
+        loop = "uvloop" if how == "httptools" else "asyncio"
+        config = uvicorn.Config(app, http=how, loop=loop, log_level="error", access_log=False, ws="none")  # type: ignore[arg-type, unused-ignore]
+        uvicorn.Server(config).run(sockets=[sock])
         return
     import trio
 
