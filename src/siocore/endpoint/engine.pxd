@@ -21,6 +21,8 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cdef list _to_flush
     cdef bint _asks
     cdef bint _decorates
+    cdef bint _greets
+    cdef bint _takes_old
     cdef public dict pending
 
     @cython.locals(session=Session)
@@ -37,4 +39,13 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cpdef session_forgotten(self, Link session)
     cpdef tuple response_headers(self, Request request, tuple headers)
     cdef bint _is_ours(self, str path) except -1
+    cpdef _polling_handshake(self, ServerConnection connection, bytes body)
+    cdef _begin_handshake(self, ServerConnection connection, Request request, bint upgrade)
+    @cython.locals(session=Session, body=bytes, headers=tuple)
+    cpdef bint open_session(self, ServerConnection connection, Request request, bint upgrade, object sid) except -1
+    @cython.locals(headers=tuple)
+    cdef bint _answer_with_websocket(self, ServerConnection connection, Request request, Session session) except -1
+    cdef Session _open_session(self, Request request, object sid)
+    cpdef check_new_sid(self, object sid)
+    cdef bytes _open_packet(self, Session session, str transport)
     cdef _engine_request(self, ServerConnection connection, Request request, bint upgrade)

@@ -73,8 +73,10 @@ class EngineServerProtocol(ConnectionOwner):
     __slots__ = (
         "_asks",
         "_decorates",
+        "_greets",
         "_handshake_ends",
         "_initial",
+        "_takes_old",
         "_to_flush",
         "connections",
         "pending",
@@ -92,6 +94,9 @@ class EngineServerProtocol(ConnectionOwner):
         self.pending: dict[ServerConnection, PendingHandshake] = {}
         options = self.options
         self._asks = options.allow_request is not None or options.generate_session_id is not None
+        self._takes_old = options.allow_eio3
+        # Whether the answer to a handshake has headers of its own.
+        self._greets = options.cookie is not None or options.initial_headers is not None
         # Whether answers have headers that depend on their requests.
         self._decorates = options.cors is not None or options.headers is not None
         self._handshake_ends = {each: self._handshake_end(each) for each in TRANSPORTS}
@@ -301,13 +306,15 @@ class EngineServerProtocol(ConnectionOwner):
         if self._initial is not None:
             leaving.append(self._initial)
         headers, body = session.poll_answer(connection, leaving)
-        connection.respond(200, self._opening_headers(request, session, headers), body)
+        if self._greets:
+            headers = self._opening_headers(request, session, headers)
+        connection.respond(200, headers, body)
         session.request.compact()
         self.session_opened(session)
         return True
 
     def _answer_with_websocket(self, connection: ServerConnection, request: Request, session: Session) -> bool:
-        headers = self._opening_headers(request, session, ())
+        headers = self._opening_headers(request, session, ()) if self._greets else ()
         if not connection.accept_websocket(session, headers + self._hooked("headers", request, headers)):
             session.discard()
             self._report(request, Refusal(3, {"name": "WEBSOCKET_HANDSHAKE"}, "WEBSOCKET_HANDSHAKE"))
@@ -341,7 +348,8 @@ class EngineServerProtocol(ConnectionOwner):
         if sid is None:
             sid = self.options.generate_id()
             self.check_new_sid(sid)
-        session = (Session if revision_of(request) == 4 else LegacySession)(sid, self, request)
+        old = self._takes_old and revision_of(request) != 4
+        session = LegacySession(sid, self, request) if old else Session(sid, self, request)
         self.sessions[sid] = session
         return session
 
@@ -353,7 +361,8 @@ class EngineServerProtocol(ConnectionOwner):
             raise LocalProtocolError("a session has this id already")
 
     def _open_packet(self, session: Session, transport: str) -> bytes:
-        return b'0{"sid":%b,%b' % (json.dumps(session.sid).encode(), self._handshake_ends[transport])
+        # Whoever makes ids: their characters are text in JSON as they are.
+        return b'0{"sid":"%b",%b' % (session.sid.encode(), self._handshake_ends[transport])
 
     def _handshake_end(self, transport: str) -> bytes:
         """What follows the sid in the OPEN packet: the same for all, in the order in which Node.js sends it."""
