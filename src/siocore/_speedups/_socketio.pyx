@@ -71,6 +71,13 @@ cdef enum:
 @cython.final
 @cython.freelist(8)
 cdef class Packet:
+    """A Socket.IO packet. ``type`` is never BINARY_EVENT or BINARY_ACK: those are an EVENT or ACK with attachments.
+
+    ``data`` is the JSON value, ``None`` without one; ``id`` asks for an acknowledgement, or is the one acknowledged;
+    ``attachments`` is how many are still to come. With any, ``data`` holds placeholders until a
+    :class:`Reconstructor` has replaced them.
+    """
+
     def __init__(self, type, namespace="/", data=None, id=None, attachments=0):
         self.type = type
         self.namespace = namespace
