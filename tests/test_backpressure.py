@@ -244,6 +244,43 @@ def test_later_events_do_not_overtake_those_that_are_awaited(transport: str) -> 
     assert [event.name for event in stuck.client.events][-2:] == ["news", "small"]
 
 
+def test_room_is_for_those_that_wait_first_even_before_they_have_noticed() -> None:
+    stuck = Stuck("websocket", "wait")
+    while not isinstance(first := stuck.emit(), Delayed):
+        pass
+    before = stuck.number
+    second = stuck.socket.emit("second")
+    assert isinstance(second, Delayed)
+    waiting = first.__await__()
+    next(waiting)
+    # Now there is room, and nobody has resumed the first one.
+    stuck.release()
+    assert stuck.numbers == list(range(before - 1))
+    run = stuck.run(second)
+    third = stuck.socket.emit("third")
+    assert isinstance(third, Delayed)
+    assert not run()
+    with pytest.raises(StopIteration):
+        next(waiting)
+    stuck.server.settle()
+    assert run()
+    assert stuck.run(third)()
+    assert [event.name for event in stuck.client.events][-3:] == ["news", "second", "third"]
+
+
+def test_the_heartbeat_goes_on_where_nothing_can_be_dropped_for_it() -> None:
+    stuck = Stuck("websocket", "drop_oldest", on="emit")
+    for _ in range(9):
+        stuck.socket.emit("kept", "x" * 1_200)
+    stuck.emit()
+    assert stuck.waiting > LIMIT
+    stuck.server.advance(30)
+    assert stuck.socket.connected
+    stuck.release()
+    stuck.server.advance(60)
+    assert stuck.socket.connected
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("end", ["cut", "server"])
 def test_the_wait_ends_when_the_client_goes(transport: str, end: str) -> None:

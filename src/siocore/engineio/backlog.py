@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from siocore.codec.message import ControlPacket, Outgoing
 from siocore.overflow import DROP_NEW, DROP_OLDEST, WAIT, Delayed
+from siocore.waiting import Waiter
 
 if TYPE_CHECKING:
     from siocore.engineio.session import Session
@@ -47,7 +48,7 @@ class Backlog:
             self.notice("wait")
             if message.delayed is None:
                 message.delayed = []
-            message.delayed.append((session, message))
+            message.delayed.append((self, message))
             return False
         if session.waiting <= self._limit or isinstance(message, ControlPacket):
             # Those of Engine.IO are few, and tiny.
@@ -89,11 +90,23 @@ class Backlog:
             delayed.wake()
         self._delayed.clear()
 
+    # For what emit has returned -------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        return self._session.open
+
+    def new_waiter(self) -> Waiter:
+        return self._session.new_waiter()
+
     def line_up(self, delayed: Delayed, message: Outgoing) -> None:
-        self._delayed.append((delayed, message))
+        if self.open:
+            self._delayed.append((delayed, message))
 
     def send_delayed(self, delayed: Delayed) -> bool:
         session = self._session
+        if not session.open:
+            return True
         first, message = self._delayed[0]
         if delayed is not first or not self._has_room_for_delayed():
             session.tell_when_drained()
@@ -106,6 +119,9 @@ class Backlog:
     def step_back(self, delayed: Delayed) -> None:
         self._delayed = deque(entry for entry in self._delayed if entry[0] is not delayed)
         self._wake_next()
+
+    def count_dropped(self) -> None:
+        self.dropped += 1
 
     def _wake_next(self) -> None:
         if self._delayed and self._has_room_for_delayed():

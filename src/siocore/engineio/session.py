@@ -552,24 +552,6 @@ class Session(Link):
         if self.drain_waiters is None:
             self.drain_waiters = []
 
-    def line_up(self, delayed: Delayed, message: Outgoing) -> None:
-        """A message wants to be sent when there is room."""
-        if self.open:
-            self._made_backlog().line_up(delayed, message)
-
-    def send_delayed(self, delayed: Delayed) -> bool:
-        """Send it if there is room and it is its turn. True if that is over."""
-        return not self.open or self._made_backlog().send_delayed(delayed)
-
-    def step_back(self, delayed: Delayed) -> None:
-        """It is not to be sent any more."""
-        if self._backlog is not None:
-            self._backlog.step_back(delayed)
-
-    def count_dropped(self) -> None:
-        """An event was not sent because the client is too slow for it."""
-        self._made_backlog().dropped += 1
-
     def tell_slow(self, policy: str) -> None:
         """Tell the application that more is sent to the client than it takes."""
         self._owner.session_slow(self, SlowConsumer(policy, self.waiting, self.dropped))
