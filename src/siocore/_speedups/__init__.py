@@ -62,6 +62,7 @@ IN_PLACE = (
     "siocore.endpoint.server",
     "siocore.engineio.gate",
     "siocore.engineio.interfaces",
+    "siocore.engineio.outbound",
     "siocore.engineio.revision3",
     "siocore.engineio.session",
     "siocore.events",

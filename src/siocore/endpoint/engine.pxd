@@ -5,6 +5,7 @@ from siocore.endpoint.connection cimport Connection
 from siocore.endpoint.interfaces cimport ConnectionOwner, ServerConnection
 from siocore.engineio.gate cimport check_origin, check_request, revision_of
 from siocore.engineio.interfaces cimport Carrier
+from siocore.engineio.outbound cimport Outbound
 from siocore.engineio.session cimport Session
 from siocore.link cimport Link
 from siocore.request cimport Request
@@ -25,7 +26,7 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cdef bint _takes_old
     cdef public dict pending
 
-    @cython.locals(session=Session)
+    @cython.locals(session=Outbound)
     cpdef list take_ready(self)
     cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
     cpdef shutdown(self, double now)

@@ -28,6 +28,7 @@ from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection
 from siocore.endpoint.resources import VARY, Answerable, StaticResource
 from siocore.engineio.gate import Refusal, check_origin, check_request, check_upgrade, revision_of
 from siocore.engineio.interfaces import Headers
+from siocore.engineio.outbound import Outbound
 from siocore.engineio.revision3 import LegacySession
 from siocore.engineio.session import Session
 from siocore.errors import LocalProtocolError
@@ -101,7 +102,7 @@ class EngineServerProtocol(ConnectionOwner):
         self._decorates = options.cors is not None or options.headers is not None
         self._handshake_ends = {each: self._handshake_end(each) for each in TRANSPORTS}
         self._initial = None if options.initial_packet is None else message_of(options.initial_packet)
-        self._to_flush: list[Session] = []
+        self._to_flush: list[Outbound] = []
 
     # For the driver -------------------------------------------------------------------------------------------
 
@@ -222,7 +223,7 @@ class EngineServerProtocol(ConnectionOwner):
             data = data[start:]
         self.push_received(MessageReceived(session, data))
 
-    def session_has_packets(self, session: Session) -> None:
+    def session_has_packets(self, session: Outbound) -> None:
         self._to_flush.append(session)
         if len(self._to_flush) == 1 and self.wake is not None:
             self.wake()

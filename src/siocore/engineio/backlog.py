@@ -15,7 +15,7 @@ from siocore.overflow import DROP_NEW, DROP_OLDEST, WAIT, Delayed
 from siocore.waiting import Waiter
 
 if TYPE_CHECKING:
-    from siocore.engineio.session import Session
+    from siocore.engineio.outbound import Outbound
 
 __all__ = ["Backlog"]
 
@@ -28,7 +28,7 @@ class Backlog:
 
     __slots__ = ("_delayed", "_limit", "_noticed", "_session", "dropped")
 
-    def __init__(self, session: Session, limit: int) -> None:
+    def __init__(self, session: Outbound, limit: int) -> None:
         self._session = session
         self._limit = limit
         self._noticed = False

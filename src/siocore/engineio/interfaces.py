@@ -12,6 +12,7 @@ from siocore.overflow import SlowConsumer, policy_number
 from siocore.request import Request
 
 if TYPE_CHECKING:
+    from siocore.engineio.outbound import Outbound
     from siocore.engineio.session import Session
 
 __all__ = ["Carrier", "Headers", "SessionOwner"]
@@ -100,7 +101,7 @@ class SessionOwner(DrivenEndpoint):
         """A message arrived: binary, or text from index ``start`` on (what is before it is the packet type)."""
         raise NotImplementedError
 
-    def session_has_packets(self, session: Session) -> None:
+    def session_has_packets(self, session: Outbound) -> None:
         """A polling session has packets for a GET that is parked: flush() it at the end of the turn."""
         raise NotImplementedError
 

@@ -1,20 +1,19 @@
 """One Engine.IO session, server side.
 
-A session outlives the connections that carry it: a parked GET, a POST, a WebSocket, sometimes none. What is to be sent
-goes straight to the WebSocket when there is one; otherwise it waits in the outbox for a GET.
+A session outlives the connections that carry it: a parked GET, a POST, a WebSocket, sometimes none. Here is what
+arrives by them, and the three machines that decide what carries the session and when it ends. How messages leave is in
+outbound.py.
 
 Spec: the Engine.IO protocol, revision 4. The states are in states.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from siocore._speedups import decode_packet, decode_payload, encode_payload, message_frames
-from siocore.codec.message import ControlPacket, Outgoing, TextMessage, encode_text, message_of
+from siocore._speedups import decode_packet, decode_payload
+from siocore.codec.message import ControlPacket
 from siocore.engineio import states
-from siocore.engineio.backlog import Backlog
 from siocore.engineio.interfaces import Carrier, Headers, SessionOwner
+from siocore.engineio.outbound import Outbound
 from siocore.engineio.states import (
     HeartbeatAction,
     HeartbeatInput,
@@ -27,16 +26,13 @@ from siocore.engineio.states import (
     TransportState,
 )
 from siocore.errors import DecodeError
-from siocore.link import Link
-from siocore.overflow import CLOSE, DROP_NEW, Delayed, SlowConsumer, taken
+from siocore.overflow import SlowConsumer
 from siocore.packets import EnginePacketType
 from siocore.request import Request
 from siocore.timers import Timer
-from siocore.waiting import Sent, Waiter
 
 __all__ = ["Session"]
 
-_TEXT: Headers = ((b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store"))
 _HTML: Headers = ((b"content-type", b"text/html"), (b"cache-control", b"no-store"))
 
 #: Seconds between NOOP packets that release a parked GET during an upgrade. engine.io: 0.1.
@@ -44,7 +40,6 @@ _NOOP_INTERVAL = 0.1
 
 _CLOSE = ControlPacket(b"1")
 _PING = ControlPacket(b"2")
-_NOOP = ControlPacket(b"6")
 _PROBE_ANSWER = ControlPacket(b"3probe")
 
 _MESSAGE = EnginePacketType.MESSAGE.value
@@ -68,59 +63,32 @@ _NOOP_TIMER = 3
 _LINGER_TIMER = 4
 
 
-class Session(Link):
+class Session(Outbound):
     """An Engine.IO session: ordered text and binary messages to and from one client.
 
     Made by the endpoint. ``data`` is a free slot for the application.
     """
 
     __slots__ = (
-        "_backlog",
-        "_base64",
         "_candidate",
-        "_channel",
         "_heartbeat",
         "_heartbeat_timer",
-        "_leaving",
         "_noop_timer",
-        "_outbox",
-        "_outbox_size",
-        "_owner",
-        "_parked",
         "_posting",
-        "_state",
-        "_transport",
-        "_uncommon",
         "_upgrade_timer",
         "_waiting_for_answer",
         "data",
-        "flush_queued",
         "sid",
     )
 
     def __init__(self, sid: str, owner: SessionOwner, request: Request) -> None:
-        super().__init__(request)
+        super().__init__(owner, request)
         self.sid = sid
         self.data: object = None
-        #: Set while the owner has this session on its list of sessions to flush.
-        self.flush_queued = False
-        self._owner = owner
-        self._state = SessionState.OPEN
-        self._transport = TransportState.POLLING
         self._heartbeat = HeartbeatState.IDLE
-        self._channel: Carrier | None = None
         self._candidate: Carrier | None = None
-        self._outbox: list[Outgoing] = []
-        self._outbox_size = 0
-        self._backlog: Backlog | None = None
-        self._parked: Carrier | None = None
-        # The GET that was answered last: what of that the network has not taken waits for the client as well.
-        self._leaving: Carrier | None = None
         self._posting: Carrier | None = None
         self._waiting_for_answer = False
-        self._base64 = bool(request.parameters("b64"))
-        # Whether what leaves by WebSocket has another form than that of most sessions: see _frames_of.
-        self._uncommon = self._base64
         self._heartbeat_timer: Timer | None = None
         self._arm_heartbeat(owner.options.ping_interval, _PING_TIMER)
         self._upgrade_timer: Timer | None = None
@@ -131,91 +99,6 @@ class Session(Link):
         return f"<Session {self._state.name} {self.transport}>"
 
     # For the application and for Socket.IO above us ------------------------------------------------------------
-
-    @property
-    def transport(self) -> str:
-        """What carries the session: ``"polling"``, ``"websocket"`` or ``"webtransport"``."""
-        if self._transport is not _WEBSOCKET:
-            return "polling"
-        return "websocket" if self._channel is None else self._channel.kind
-
-    @property
-    def open(self) -> bool:
-        """Whether messages can be sent."""
-        return self._state is SessionState.OPEN
-
-    @property
-    def lingering(self) -> bool:
-        """Whether the session is closed and its last packets wait for a GET."""
-        return self._state is SessionState.CLOSING and bool(self._outbox)
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that wait to be sent to this client."""
-        return self._outbox_size if self._channel is None else self._outbox_size + self._channel.buffered
-
-    @property
-    def dropped(self) -> int:
-        """Events that were dropped because the client was too slow for them."""
-        return 0 if self._backlog is None else self._backlog.dropped
-
-    @property
-    def high_water(self) -> int:
-        return self._owner.options.limits.high_water
-
-    @property
-    def max_held(self) -> int:
-        return self._owner.options.limits.max_held
-
-    def new_waiter(self) -> Waiter:
-        return self._owner.new_waiter()
-
-    @property
-    def writable(self) -> bool:
-        """Whether a message would leave now; if not, a volatile one is dropped."""
-        if self._channel is not None:
-            return self._channel.writable and not self._outbox
-        return self._parked is not None
-
-    def send(self, data: str | bytes) -> Sent | Delayed:
-        """Send a text or binary message. ``await`` what it returns to wait while the client is slow.
-
-        Raises LocalProtocolError for text that Engine.IO can't carry: lone surrogates, or U+001E, which separates the
-        packets of a long-polling payload.
-        """
-        if self._owner.when_full:
-            return self._send_by_policy(message_of(data))
-        if isinstance(data, str):
-            self.send_text(encode_text(data), [])
-        else:
-            self.send_outgoing(message_of(data))
-        return Sent(self)
-
-    def send_outgoing(self, message: Outgoing) -> None:
-        """Send a message, or drop it if the session is closed. Where there is no room, ``message.when_full`` counts."""
-        if self._state is not _OPEN:
-            return
-        outgoing = message
-        if outgoing.when_full or self._backlog is not None:
-            self._send_or_wait(outgoing)
-            return
-        channel = self._channel
-        if channel is not None:
-            if not channel.write(self._frames_of(outgoing) if self._uncommon else outgoing.frames()):
-                self.close_slow()
-            return
-        if self.waiting > self._owner.options.limits.max_buffered:
-            self.close_slow()
-            return
-        self._queue(outgoing)
-
-    def send_text(self, text: bytes, attachments: list[bytes]) -> None:
-        """Send a text message (UTF-8) and the binary messages that belong to it, to this client alone."""
-        channel = self._channel
-        if channel is None or self._uncommon:
-            self.send_outgoing(TextMessage(text, attachments))
-        elif not channel.write(message_frames(text, attachments)):
-            self.close_slow()
 
     def close(self, reason: str = "forced close", detail: str = "", *, code: int = 1000) -> None:
         """Close the session from our side: what was sent before still leaves, then the client is told.
@@ -236,34 +119,11 @@ class Session(Link):
         """Close the session at once: the client broke a rule or is gone."""
         self._step(SessionInput.FAIL, reason, detail, code)
 
+    def tell_slow(self, policy: str) -> None:
+        """Tell the application that more is sent to the client than it takes."""
+        self._owner.session_slow(self, SlowConsumer(policy, self.waiting, self.dropped))
+
     # Long-polling ---------------------------------------------------------------------------------------------
-
-    def poll(self, exchange: Carrier) -> None:
-        """A GET arrived."""
-        if self._transport is _WEBSOCKET or self._state is SessionState.CLOSED:
-            exchange.respond(400, _HTML)
-        elif self._parked is not None:
-            # The protocol allows one GET at a time: a client that sends two is broken, or somebody else is at it.
-            exchange.respond(400, _HTML)
-            self.fail("transport error", "overlap from client")
-        else:
-            self._parked = exchange
-            # One GET at a time: the client has read the answer to the one before.
-            self._leaving = None
-            if self._outbox:
-                self.flush()
-            else:
-                self.wake_drain_waiters()
-
-    def poll_lost(self, exchange: Carrier) -> None:
-        """The connection of a GET broke before its answer was sent.
-
-        Packets were lost with it, unless the session has upgraded: then the answer was the NOOP that releases the GET.
-        """
-        if self._parked is exchange:
-            self._parked = None
-        if self._transport is not _WEBSOCKET:
-            self.fail("transport error", "poll connection closed prematurely")
 
     def post_started(self, exchange: Carrier) -> bool:
         """The head of a POST arrived. True: its body is wanted; False: it was answered."""
@@ -343,36 +203,6 @@ class Session(Link):
             exchange, self._posting = self._posting, None
             exchange.respond(200, _HTML, b"ok")
 
-    def flush(self) -> None:
-        """Answer the parked GET with all that waits."""
-        self.flush_queued = False
-        exchange = self._parked
-        if exchange is None or not self._outbox or self._state is SessionState.CLOSED:
-            return
-        self._parked = None
-        leaving = self._outbox
-        if self._state is SessionState.CLOSING and len(leaving) > 1:
-            # CLOSE is for the next GET: JavaScript's client acts on it ahead of the messages in the same payload.
-            self._outbox = [leaving.pop()]
-        else:
-            self._outbox = []
-        self._outbox_size = 0
-        self._answer_poll(exchange, leaving)
-        self._leaving = exchange
-        self.wake_drain_waiters()
-        if self._state is SessionState.CLOSING and not self._outbox:
-            self._step(SessionInput.LINGER_OVER, "", "", 1000)
-
-    def poll_answer(self, exchange: Carrier, messages: list[Outgoing]) -> tuple[Headers, bytes]:
-        """The answer to a GET with these."""
-        return _TEXT, encode_payload([message.payload() for message in messages])
-
-    def _answer_poll(self, exchange: Carrier, messages: list[Outgoing]) -> None:
-        headers, body = self.poll_answer(exchange, messages)
-        if len(body) >= self._owner.compression_threshold and _may_compress(messages):
-            headers, body = self._owner.compressed(exchange.request, headers, body)
-        exchange.respond(200, headers, body)
-
     def _takes_body(self, exchange: Carrier) -> bool:
         """Whether the body of a POST has a form that this session reads."""
         for content_type in exchange.request.header_values(b"content-type"):
@@ -444,18 +274,6 @@ class Session(Link):
         elif channel is self._channel:
             self.fail(reason, detail)
 
-    def wake_drain_waiters(self) -> None:
-        """Less waits than before. Called whenever the network has taken something, if ``drain_waiters`` is not None."""
-        if self.drain_waiters is not None:
-            waiters, self.drain_waiters = self.drain_waiters, None
-            for waiter in waiters:
-                waiter.wake()
-        if self._backlog is not None:
-            if self._state is _OPEN:
-                self._backlog.drained()
-            else:
-                self._backlog.closed()
-
     # Packets --------------------------------------------------------------------------------------------------
 
     def _packet(self, kind: int, data: str | bytes) -> None:
@@ -476,109 +294,6 @@ class Session(Link):
             # Not by CLOSE: the client knows already that it is closing.
             self._answer_noop()
         self.fail("transport close", "the client closed the session")
-
-    def _frames_of(self, message: Outgoing) -> bytes:
-        """The WebSocket frames of a message, as this session wants them."""
-        frames = self._form_of(message)
-        if message.compress and self._channel is not None:
-            return self._channel.deflated(message, frames)
-        return frames
-
-    def _form_of(self, message: Outgoing) -> bytes:
-        """The same, not compressed yet."""
-        return message.base64_frames() if self._base64 else message.frames()
-
-    def _adopt(self, channel: Carrier) -> None:
-        """This WebSocket carries the session from now on."""
-        self._channel = channel
-        if channel.deflates:
-            self._uncommon = True
-
-    def _queue(self, message: Outgoing) -> None:
-        self._outbox.append(message)
-        self._outbox_size += message.size
-        if self._parked is not None and not self.flush_queued:
-            self.flush_queued = True
-            self._owner.session_has_packets(self)
-
-    # For a slow client, and its backlog -----------------------------------------------------------------------
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that wait for the client, also those that are on their way to it already."""
-        if self._channel is not None:
-            return self._outbox_size + self._channel.buffered
-        return self._outbox_size if self._leaving is None else self._outbox_size + self._leaving.buffered
-
-    @property
-    def outbox(self) -> Sequence[Outgoing]:
-        """What waits for a GET, or for a WebSocket that is slow."""
-        return self._outbox
-
-    def take_back(self, index: int) -> None:
-        """Don't send that message of the outbox."""
-        self._outbox_size -= self._outbox.pop(index).size
-
-    def enqueue(self, message: Outgoing) -> None:
-        """Send a message for which there is room."""
-        channel = self._channel
-        if channel is None:
-            self._queue(message)
-        elif self._outbox or channel.buffered > self._owner.share:
-            self._outbox.append(message)
-            self._outbox_size += message.size
-            self.tell_when_drained()
-        elif not channel.write(self._frames_of(message)):
-            self.close_slow()
-
-    def feed(self) -> None:
-        """Give the WebSocket of what waits in the outbox as much as it should have at a time."""
-        channel = self._channel
-        if channel is None:
-            return
-        given = 0
-        outbox = self._outbox
-        while given < len(outbox) and channel.buffered <= self._owner.share:
-            message = outbox[given]
-            given += 1
-            self._outbox_size -= message.size
-            channel.write(self._frames_of(message))
-        del outbox[:given]
-        if outbox:
-            self.tell_when_drained()
-
-    def tell_when_drained(self) -> None:
-        """Make the connection call ``wake_drain_waiters`` when it has sent something, though nobody waits."""
-        if self.drain_waiters is None:
-            self.drain_waiters = []
-
-    def tell_slow(self, policy: str) -> None:
-        """Tell the application that more is sent to the client than it takes."""
-        self._owner.session_slow(self, SlowConsumer(policy, self.waiting, self.dropped))
-
-    def close_slow(self) -> None:
-        """The client is too slow for what is sent to it."""
-        if self._backlog is None:
-            self.tell_slow("close")
-        self.fail("slow consumer", "more is waiting to be sent than Limits.max_buffered allows", code=1008)
-
-    def _send_by_policy(self, message: Outgoing) -> Sent | Delayed:
-        message.droppable = True
-        message.when_full = CLOSE if self._owner.when_full == DROP_NEW else self._owner.when_full
-        self.send_outgoing(message)
-        return taken(message.delayed) or Sent(self)
-
-    def _send_or_wait(self, message: Outgoing) -> None:
-        has_room = self._backlog is None and self.waiting <= self._owner.share
-        if has_room or self._made_backlog().admit(message):
-            self.enqueue(message)
-
-    def _made_backlog(self) -> Backlog:
-        if self._backlog is None:
-            self._backlog = Backlog(self, self._owner.options.limits.max_buffered)
-            # From now on nothing may pass by the outbox.
-            self._uncommon = True
-        return self._backlog
 
     # The three machines ---------------------------------------------------------------------------------------
 
@@ -668,19 +383,6 @@ class Session(Link):
             self._outbox_size = 0
         self.wake_drain_waiters()
 
-    def _release_poll(self) -> None:
-        """Answer a parked GET with what waits, if only a NOOP, so that the client can stop polling."""
-        if self._outbox:
-            self.flush()
-        else:
-            self._answer_noop()
-
-    def _answer_noop(self) -> None:
-        """Answer a parked GET, and leave what waits for later."""
-        if self._parked is not None:
-            exchange, self._parked = self._parked, None
-            self._answer_poll(exchange, [_NOOP])
-
     def _drop_candidate(self) -> None:
         self._cancel_upgrade_timers()
         if self._transport in (TransportState.CANDIDATE, TransportState.PROBED):
@@ -712,7 +414,3 @@ class Session(Link):
         owner.timers.cancel(self._heartbeat_timer)
         slack = delay * _PING_SLACK if kind == _PING_TIMER else 0.0
         self._heartbeat_timer = owner.timers.arm(owner.now + delay, self, kind, slack)
-
-
-def _may_compress(messages: list[Outgoing]) -> bool:
-    return any(message.compress for message in messages)
