@@ -359,6 +359,19 @@ def test_datagrams_that_are_none_of_quic_are_dropped() -> None:
     assert hall.net.packets[stream][-1] == "431[]"
 
 
+def test_connections_without_a_session_are_bounded_however_many_sessions_others_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("siocore._driver.quic._MAX_IDLE", 2)
+    hall = Hall()
+    for _ in range(5):
+        hall.join()
+    for _ in range(4):
+        hall.net.knock()
+    assert sum(peer.idle for peer in hall.net.port._peers) == 2
+    assert hall.net.port.open == 5
+
+
 # Limits -------------------------------------------------------------------------------------------------------------
 
 

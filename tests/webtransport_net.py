@@ -126,6 +126,14 @@ class Net:
         self.settle()
         return stream
 
+    def knock(self) -> None:
+        """The first datagram of another QUIC connection, which is never heard of again."""
+        quic = QuicConnection(configuration=QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN))
+        quic.connect(("198.51.100.1", 443), now=self.now)
+        for data, _ in quic.datagrams_to_send(now=self.now):
+            self.socket.incoming.append((data, ADDRESS))
+        self.port.read(self.now)
+
     def status(self, stream: int) -> int:
         """What the server answered to the request on this stream."""
         for event in self.events:

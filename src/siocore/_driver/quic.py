@@ -186,12 +186,11 @@ class QuicPort:
                         address,
                     )
                 return
-            idle = len(self._peers) - self.open
             if (
                 header.packet_type != QuicPacketType.INITIAL
                 or len(data) < SMALLEST_MAX_DATAGRAM_SIZE
                 or not self._accepting
-                or idle >= _MAX_IDLE
+                or self._has_many_idle()
             ):
                 return
             quic = QuicConnection(
@@ -202,6 +201,10 @@ class QuicPort:
             self.add_id(header.destination_cid, peer)
             self.add_id(quic.host_cid, peer)
         peer.receive(data, address, now)
+
+    def _has_many_idle(self) -> bool:
+        # One connection can have several sessions, so that their number says nothing of the connections without any.
+        return len(self._peers) >= _MAX_IDLE and sum(peer.idle for peer in self._peers) >= _MAX_IDLE
 
     def _transmit(self, peer: _Peer, now: float) -> None:
         peer.fill()
@@ -257,6 +260,11 @@ class _Peer:
             timers.cancel(self._timer)
             self._timer_at = deadline
             self._timer = None if deadline is None else timers.arm(deadline, self, 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has no WebTransport session."""
+        return not self._sessions
 
     def end_session(self, connect_stream: int) -> None:
         self._sessions.pop(connect_stream, None)
