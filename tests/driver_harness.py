@@ -25,7 +25,7 @@ import trio
 
 import siocore.asyncio
 import siocore.trio
-from siocore._driver.interfaces import Address, Application
+from siocore._driver.interfaces import Address, ServedApplication
 from siocore.waiting import Waiter
 
 uvloop = importlib.import_module("uvloop") if importlib.util.find_spec("uvloop") is not None else None
@@ -104,7 +104,7 @@ class Server:
 
     def __init__(
         self,
-        app: Application,
+        app: ServedApplication,
         addresses: list[Address],
         call: Callable[[Callable[[], Any]], Any],
         cancel: Callable[[], object],
@@ -163,7 +163,7 @@ async def pause(host: str, seconds: float = 0.0) -> None:
         await asyncio.sleep(seconds)
 
 
-def new_waiter(app: Application) -> Waiter:
+def new_waiter(app: ServedApplication) -> Waiter:
     """Something that a handler can wait for on either host."""
     assert app.protocol.make_waiter is not None
     return app.protocol.make_waiter()
@@ -181,7 +181,7 @@ def _is_open(name: str) -> bool:
     return os.path.lexists(f"/proc/self/fd/{name}")
 
 
-def run(host: str, app: Application, scenario: Scenario, /, **options: Any) -> None:
+def run(host: str, app: ServedApplication, scenario: Scenario, /, **options: Any) -> None:
     """Serve ``app`` while the scenario runs, then cancel.
 
     Raises what ``serve`` raises, and fails if a task or a descriptor is left behind.
@@ -214,7 +214,7 @@ def _play(scenario: Scenario, server: Server) -> None:
 
 
 async def _on_trio(
-    app: Application, scenario: Scenario, options: dict[str, Any], failures: list[BaseException]
+    app: ServedApplication, scenario: Scenario, options: dict[str, Any], failures: list[BaseException]
 ) -> None:
     tasks = trio.lowlevel.current_statistics().tasks_living
     scope = trio.CancelScope()
@@ -240,7 +240,7 @@ async def _on_trio(
 
 
 async def _on_asyncio(
-    app: Application, scenario: Scenario, options: dict[str, Any], failures: list[BaseException]
+    app: ServedApplication, scenario: Scenario, options: dict[str, Any], failures: list[BaseException]
 ) -> None:
     loop = asyncio.get_running_loop()
     started: asyncio.Future[list[Address]] = loop.create_future()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from siocore.driven import DrivenConnection, DrivenEndpoint
+from siocore.driven import DrivenConnection, ServerEndpoint
 from siocore.options import ServerOptions
 
 GOODBYE = b"goodbye\n"
@@ -117,7 +117,7 @@ class LineConnection(DrivenConnection):
             self.endpoint.wake()
 
 
-class LineEndpoint(DrivenEndpoint):
+class LineEndpoint(ServerEndpoint):
     """``idle_timeout``: seconds until a silent connection is told and closed."""
 
     def __init__(

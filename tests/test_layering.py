@@ -18,10 +18,13 @@ LAYERS: list[set[str]] = [
     {
         "advice",
         "browsers",
+        "client_events",
+        "client_options",
         "errors",
         "options",
         "packets",
         "request",
+        "target",
         "timers",
         "events",
         "waiting",
@@ -35,13 +38,13 @@ LAYERS: list[set[str]] = [
     {"http", "engineio", "socketio"},
     {"endpoint"},
     {"application", "_driver"},
-    {"trio", "asyncio", "asgi", "cli", "demo", "testing", "__main__"},
+    {"trio", "asyncio", "sync", "asgi", "cli", "demo", "testing", "__main__"},
 ]
-SEPARATE = {"http", "engineio", "socketio", "trio", "asyncio", "_driver", "application"}
+SEPARATE = {"http", "engineio", "socketio", "trio", "asyncio", "sync", "_driver", "application"}
 CORE = set().union(*LAYERS[:4])
 #: What the core may not import. Ids are made from the operating system's randomness, in options alone.
 FORBIDDEN = {"trio", "asyncio", "socket", "ssl", "time", "random", "select", "selectors", "threading", "subprocess"}
-ALLOWED_THERE = {"options": {"secrets", "os"}}
+ALLOWED_THERE = {"options": {"secrets", "os"}, "client_options": {"random", "os"}}
 ONLY_THERE = {"secrets"}
 
 

@@ -21,8 +21,14 @@ cdef class DrivenConnection:
     cpdef flushed(self, double now)
 
 
+cdef class DialledConnection(DrivenConnection):
+    cdef public object target
+
+    cpdef connected(self, double now)
+    cpdef dial_failed(self, str reason, double now)
+
+
 cdef class DrivenEndpoint:
-    cdef public object options
     cdef public TimerQueue timers
     cdef public object clock
     cdef public object wake
@@ -33,7 +39,6 @@ cdef class DrivenEndpoint:
     cdef public list _ready
     cdef list _settlers
 
-    cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
     cpdef next_deadline(self)
     cpdef handle_timeout(self, double now)
     @cython.locals(events=list, taken=Py_ssize_t)
@@ -47,3 +52,17 @@ cdef class DrivenEndpoint:
     cpdef push_received(self, object event)
     cpdef settle_later(self, object settler)
     cpdef new_waiter(self)
+
+
+cdef class ServerEndpoint(DrivenEndpoint):
+    cdef public object options
+
+    cpdef DrivenConnection connection_made(self, object peer, double now, bint secure=*)
+
+
+cdef class ClientEndpoint(DrivenEndpoint):
+    cdef public object elapsed_clock
+    cdef list _dials
+
+    cpdef dial(self, DialledConnection connection)
+    cpdef list take_dials(self)

@@ -1,5 +1,7 @@
 """What drivers, endpoints and connections know of each other: the base classes of both sides of that seam.
 
+A server's endpoint is told of the connections that its driver accepts; a client's asks its driver to dial.
+
 They are classes, not protocols, because compiled calls go through them without looking anything up.
 """
 
@@ -10,10 +12,11 @@ from typing import Any, Protocol
 
 from siocore.errors import LocalProtocolError
 from siocore.options import ServerOptions
+from siocore.target import Target
 from siocore.timers import TimerQueue
 from siocore.waiting import Waiter
 
-__all__ = ["DrivenConnection", "DrivenEndpoint", "Settler"]
+__all__ = ["ClientEndpoint", "DialledConnection", "DrivenConnection", "DrivenEndpoint", "ServerEndpoint", "Settler"]
 
 #: Events that were taken are dropped from the list when there are so many of them, though others wait.
 _MAX_TAKEN = 1_024
@@ -67,6 +70,29 @@ class DrivenConnection:
         raise NotImplementedError
 
 
+class DialledConnection(DrivenConnection):
+    """A connection that its endpoint asked for.
+
+    Until :meth:`connected` nothing can be sent, and ``data_to_send`` is not called; ``closed`` or ``aborted`` before
+    that call the dial off, and then neither method is called.
+    """
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        #: Where it leads, and by which way.
+        self.target = target
+
+    def connected(self, now: float) -> None:
+        """The connection is there, TLS and proxies included: what is to be sent is asked for next."""
+        raise NotImplementedError
+
+    def dial_failed(self, reason: str, now: float) -> None:
+        """It could not be made; nothing else follows. ``reason`` is a sentence for people."""
+        raise NotImplementedError
+
+
 class DrivenEndpoint:
     """An endpoint: its timers, its events for the application, and its connections that have something to send."""
 
@@ -78,13 +104,11 @@ class DrivenEndpoint:
         "clock",
         "latest",
         "make_waiter",
-        "options",
         "timers",
         "wake",
     )
 
-    def __init__(self, options: ServerOptions) -> None:
-        self.options = options
+    def __init__(self) -> None:
         self.timers = TimerQueue()
         #: Set by the driver: tells the time between the calls that carry ``now``.
         self.clock: Callable[[], float] | None = None
@@ -106,10 +130,6 @@ class DrivenEndpoint:
     def now(self) -> float:
         """The time, in seconds of the driver's clock."""
         return self.latest if self.clock is None else self.clock()
-
-    def connection_made(self, peer: object, now: float, secure: bool = False) -> DrivenConnection:
-        """A TCP connection was accepted. ``peer`` is its address, for the application; ``secure`` says it is TLS."""
-        raise NotImplementedError
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` is to be called at the latest."""
@@ -189,3 +209,48 @@ class DrivenEndpoint:
         if self.make_waiter is None:
             raise LocalProtocolError("nobody drives this endpoint: awaiting needs a server that runs")
         return self.make_waiter()
+
+
+class ServerEndpoint(DrivenEndpoint):
+    """An endpoint that is connected to."""
+
+    __slots__ = ("options",)
+
+    def __init__(self, options: ServerOptions) -> None:
+        super().__init__()
+        self.options = options
+
+    def connection_made(self, peer: object, now: float, secure: bool = False) -> DrivenConnection:
+        """A TCP connection was accepted. ``peer`` is its address, for the application; ``secure`` says it is TLS."""
+        raise NotImplementedError
+
+
+class ClientEndpoint(DrivenEndpoint):
+    """An endpoint that connects to others."""
+
+    __slots__ = ("_dials", "elapsed_clock")
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Set by the driver: seconds that have passed in the world, those in which this machine slept included. The
+        #: driver's other clock may have stood still then.
+        self.elapsed_clock: Callable[[], float] | None = None
+        self._dials: list[DialledConnection] = []
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the world's time, from any beginning."""
+        return self.now if self.elapsed_clock is None else self.elapsed_clock()
+
+    def dial(self, connection: DialledConnection) -> None:
+        """Ask the driver to open a connection."""
+        self._dials.append(connection)
+        if self.wake is not None:
+            self.wake()
+
+    def take_dials(self) -> list[DialledConnection]:
+        """For the driver: the connections that are to be opened."""
+        dials = self._dials
+        if dials:
+            self._dials = []
+        return dials

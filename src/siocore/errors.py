@@ -1,7 +1,8 @@
 """Every exception that siocore raises.
 
 A peer never makes siocore raise: its faults become an answer on the wire and an event with a reason. What is raised
-here is raised to the application (:exc:`LocalProtocolError`, :exc:`AckTimeout`, :exc:`Disconnected`), raised by the
+here is raised to the application (:exc:`LocalProtocolError`, :exc:`AckTimeout`, :exc:`Disconnected`, and to clients
+:exc:`ConnectError` and :exc:`BufferFull`), raised by the
 application (:exc:`ConnectionRefused`, :exc:`RequestRefused`), or raised by a codec and caught by the machine that
 called it (:exc:`DecodeError`).
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 __all__ = [
     "AckTimeout",
+    "BufferFull",
+    "ConnectError",
     "ConnectionRefused",
     "DecodeError",
     "Disconnected",
@@ -84,6 +87,28 @@ class AckTimeout(SiocoreError, TimeoutError):
 
 class Disconnected(SiocoreError):
     """The peer went away before it acknowledged."""
+
+
+class ConnectError(SiocoreError, ConnectionError):
+    """A client could not connect.
+
+    The server's refusal of a namespace (``transport`` is False) has its message, and in ``data`` what the server said
+    more. Anything else (``transport`` is True) has a sentence that says what failed, and in ``status`` the HTTP status
+    if there was one.
+    """
+
+    def __init__(
+        self, message: str, data: object = None, *, transport: bool = False, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        self.transport = transport
+        self.status = status
+
+
+class BufferFull(SiocoreError):
+    """A client has so much to send that nothing more is kept (``Limits.max_buffered``): the event was not taken."""
 
 
 class LifespanError(SiocoreError):

@@ -13,3 +13,7 @@ cdef class Link:
     cpdef resume(self)
     cpdef hold(self, object event)
     cpdef next_held(self)
+
+
+cdef class ClientLink(Link):
+    cpdef abandon(self)

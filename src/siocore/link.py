@@ -12,7 +12,7 @@ from siocore.waiting import Waiter
 if TYPE_CHECKING:
     from siocore.codec.message import Outgoing
 
-__all__ = ["Link"]
+__all__ = ["ClientLink", "Link"]
 
 #: Reading goes on when this part of what may be kept is left.
 _RESUME_SHARE = 0.5
@@ -140,6 +140,28 @@ class Link:
     def _read_on(self, held: _Held) -> None:
         if self.paused and held.size <= self.max_held * _RESUME_SHARE:
             self.resume()
+
+
+class ClientLink(Link):
+    """A way to a server, of one connection generation: it opens once, closes once, and is never used again."""
+
+    __slots__ = ()
+
+    @property
+    def sid(self) -> str:
+        """The session's id, which is a secret; "" before it is open."""
+        raise NotImplementedError
+
+    @property
+    def expired(self) -> bool:
+        """Whether pings that were due have not come, so that the server has given this session up though nobody was
+        there to notice: the machine slept, or the program did something else. ``writable`` is False then.
+        """
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Drop it at once: no goodbye, no callback."""
+        raise NotImplementedError
 
 
 class _Held:

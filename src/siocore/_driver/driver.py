@@ -5,12 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 
-from siocore._driver.interfaces import Address, Application, Host
+from siocore._driver.interfaces import Address, Host, ServedApplication
 from siocore._driver.leader import Leader
 from siocore._driver.listeners import Listener
 from siocore._driver.sockets import DatagramPort, Sockets
 from siocore._driver.turn import Turn
-from siocore.driven import DrivenEndpoint
+from siocore.driven import ServerEndpoint
 from siocore.endpoint.interfaces import ConnectionOwner
 from siocore.options import WebTransport
 
@@ -22,7 +22,7 @@ class Driver(Leader):
 
     def __init__(
         self,
-        app: Application,
+        app: ServedApplication,
         host: Host,
         listeners: Sequence[Listener],
         ssl_context: ssl.SSLContext | None,
@@ -43,7 +43,7 @@ class Driver(Leader):
 
 
 def _open_datagrams(
-    protocol: DrivenEndpoint, addresses: Sequence[Address], settings: WebTransport | None
+    protocol: ServerEndpoint, addresses: Sequence[Address], settings: WebTransport | None
 ) -> Sequence[DatagramPort]:
     wanted = "webtransport" in protocol.options.transports
     if settings is None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from siocore.driven import DrivenEndpoint
+from siocore.driven import DrivenEndpoint, ServerEndpoint
 from siocore.waiting import Waiter
 
 if TYPE_CHECKING:
     from siocore._driver.handlers import Suspended
     from siocore._driver.turn import Stop
 
-__all__ = ["Address", "Application", "Host", "Pump", "Traffic"]
+__all__ = ["Address", "Application", "Host", "Pump", "ServedApplication", "Traffic"]
 
 #: Where a server listens: host and port, or the path of a Unix socket.
 Address: TypeAlias = tuple[str, int] | str
@@ -30,6 +30,14 @@ class Application(Protocol):
 
     def dispatch(self, event: Any) -> Coroutine[Any, Any, Any] | None:
         """Handle an event; a coroutine is what is left to be awaited. Neither raises ``Exception``."""
+
+
+class ServedApplication(Application, Protocol):
+    """The application of a server."""
+
+    @property
+    def protocol(self) -> ServerEndpoint:
+        """The endpoint."""
 
 
 class Host(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from siocore._driver.hosting import ASGIApplication, Hosting, Message
-from siocore._driver.interfaces import Address, Application
+from siocore._driver.interfaces import Address, ServedApplication
 from siocore.endpoint.interfaces import ConnectionOwner
 from siocore.errors import LifespanError, LocalProtocolError
 from siocore.waiting import Waiter
@@ -93,7 +93,7 @@ class Lifespan:
 
 
 def host_application(
-    io: Application,
+    io: ServedApplication,
     app: ASGIApplication,
     *,
     addresses: Sequence[Address],

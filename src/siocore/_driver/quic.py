@@ -33,7 +33,7 @@ from aioquic.quic.packet import (
 )
 
 from siocore._driver.interfaces import Address
-from siocore.driven import DrivenEndpoint
+from siocore.driven import ServerEndpoint
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.endpoint.webtransport import WebTransportStream
 from siocore.engineio.gate import check_origin
@@ -55,7 +55,7 @@ _CLOSE_SESSION: Final = encode_uint_var(0x2843) + encode_uint_var(4) + bytes(4)
 _DRAFT: Final = (b"sec-webtransport-http3-draft", b"draft02")
 
 
-def open_ports(protocol: DrivenEndpoint, addresses: Sequence[Address], settings: WebTransport) -> list[QuicPort]:
+def open_ports(protocol: ServerEndpoint, addresses: Sequence[Address], settings: WebTransport) -> list[QuicPort]:
     """A UDP socket for each address on which TCP is accepted: clients look for WebTransport there.
 
     Raises OSError if one can't be had, or if the certificate can't be read, ValueError if it makes no sense.

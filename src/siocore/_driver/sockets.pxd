@@ -1,7 +1,7 @@
 cimport cython
 
 from siocore._driver.wire cimport Wire
-from siocore.driven cimport DrivenConnection, DrivenEndpoint
+from siocore.driven cimport DrivenConnection, DrivenEndpoint, ServerEndpoint
 
 
 @cython.final

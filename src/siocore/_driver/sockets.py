@@ -14,7 +14,7 @@ from siocore._driver.listeners import Listener
 from siocore._driver.poller import BROKEN, HANGUP, READ, WRITE, make_poller
 from siocore._driver.tls import TLSStream
 from siocore._driver.wire import Wire
-from siocore.driven import DrivenConnection, DrivenEndpoint
+from siocore.driven import DrivenConnection, DrivenEndpoint, ServerEndpoint
 
 __all__ = ["DatagramPort", "Sockets"]
 
@@ -173,9 +173,11 @@ class Sockets:
         return True
 
     def _accept(self, now: float) -> None:
+        protocol = self._protocol
+        assert isinstance(protocol, ServerEndpoint)
         for sock, peer in self._acceptor.accept(now):
             tls = TLSStream(sock, self._ssl_context) if self._ssl_context is not None else None
-            conn = self._protocol.connection_made(peer, now, tls is not None)
+            conn = protocol.connection_made(peer, now, tls is not None)
             wire = Wire(sock, tls, conn)
             conn.transport = wire
             self._wires.extend([None] * (wire.fd + 1 - len(self._wires)))

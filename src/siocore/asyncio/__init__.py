@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from siocore._driver.driver import Driver
 from siocore._driver.hosting import ASGIApplication
-from siocore._driver.interfaces import Address, Application
+from siocore._driver.interfaces import Address, ServedApplication
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.asyncio._host import AsyncioHost
@@ -22,7 +22,7 @@ __all__ = ["serve"]
 
 
 async def serve(
-    io: Application,
+    io: ServedApplication,
     host: str | Sequence[str] | None = "127.0.0.1",
     port: int = 3000,
     *,

@@ -1,5 +1,5 @@
 from siocore.codec.message cimport Outgoing
-from siocore.driven cimport DrivenConnection, DrivenEndpoint
+from siocore.driven cimport DrivenConnection, ServerEndpoint
 from siocore.link cimport Link
 from siocore.request cimport Request
 
@@ -13,7 +13,7 @@ cdef class Carrier(DrivenConnection):
     cpdef close_websocket(self, int code, str reason=*)
 
 
-cdef class SessionOwner(DrivenEndpoint):
+cdef class SessionOwner(ServerEndpoint):
     # As floating-point numbers limits can be infinite.
     cdef public double compression_threshold
     cdef public double share

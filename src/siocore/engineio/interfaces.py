@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from siocore.codec.message import Outgoing
-from siocore.driven import DrivenConnection, DrivenEndpoint
+from siocore.driven import DrivenConnection, ServerEndpoint
 from siocore.options import HttpCompression, ServerOptions
 from siocore.overflow import SlowConsumer, policy_number
 from siocore.request import Request
@@ -77,7 +77,7 @@ class Carrier(DrivenConnection):
         raise NotImplementedError
 
 
-class SessionOwner(DrivenEndpoint):
+class SessionOwner(ServerEndpoint):
     """The endpoint, as sessions see it."""
 
     __slots__ = ("compression_threshold", "share", "when_full")

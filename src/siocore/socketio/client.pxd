@@ -3,7 +3,7 @@ cimport cython
 from siocore._speedups._socketio cimport Packet as CPacket
 from siocore._speedups._socketio cimport Reconstructor as CReconstructor
 from siocore._speedups._socketio cimport decode_socket_packet, encode_packet
-from siocore.driven cimport DrivenEndpoint
+from siocore.driven cimport ServerEndpoint
 from siocore.events cimport EventReceived
 from siocore.link cimport Link
 from siocore.socketio.namespace cimport Namespace
@@ -24,7 +24,7 @@ cdef class Client:
     cdef CReconstructor _reconstructor
     cdef list _requests
     cdef list _sockets
-    cdef public DrivenEndpoint hub
+    cdef public ServerEndpoint hub
     cdef public Link link
 
     @cython.locals(packet=CPacket)

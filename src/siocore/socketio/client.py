@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from siocore._speedups import Packet, Reconstructor, decode_socket_packet, encode_packet
 from siocore.codec.message import Outgoing, TextMessage
 from siocore.codec.parser import PacketReader, Parser, write_packet
-from siocore.driven import DrivenEndpoint
+from siocore.driven import ServerEndpoint
 from siocore.errors import DecodeError
 from siocore.events import ConnectRequested, EventReceived, NamespaceRequested, SocketDisconnected
 from siocore.link import Link
@@ -63,7 +63,7 @@ class Client:
         "link",
     )
 
-    def __init__(self, link: Link, hub: DrivenEndpoint, directory: Directory, limits: Limits | None = None) -> None:
+    def __init__(self, link: Link, hub: ServerEndpoint, directory: Directory, limits: Limits | None = None) -> None:
         self.link = link
         self.hub = hub
         self._directory = directory

@@ -1,12 +1,12 @@
 from siocore._speedups._socketio cimport encode_packet
-from siocore.driven cimport DrivenEndpoint
+from siocore.driven cimport ServerEndpoint
 from siocore.socketio.broadcast cimport BroadcastOperator
 from siocore.socketio.listeners cimport Listeners
 
 
 cdef class AnyNamespace(BroadcastOperator):
     cdef long long _ack_ids
-    cdef public DrivenEndpoint hub
+    cdef public ServerEndpoint hub
     cdef public Listeners registered
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from siocore._speedups import encode_packet
 from siocore.codec.message import Outgoing, TextMessage
 from siocore.codec.parser import Parser, write_packet
-from siocore.driven import DrivenEndpoint
+from siocore.driven import ServerEndpoint
 from siocore.errors import LocalProtocolError
 from siocore.events import ServerSideEventReceived
 from siocore.overflow import CLOSE, DROP_NEW, policy_number
@@ -37,7 +37,7 @@ class AnyNamespace(BroadcastOperator):
 
     __slots__ = ("_ack_ids", "hub", "registered")
 
-    def __init__(self, hub: DrivenEndpoint, registered: Listeners) -> None:
+    def __init__(self, hub: ServerEndpoint, registered: Listeners) -> None:
         super().__init__(self)
         self.hub = hub
         self.registered = registered
@@ -177,7 +177,7 @@ class Namespace(AnyNamespace):
     def __init__(
         self,
         name: str,
-        hub: DrivenEndpoint,
+        hub: ServerEndpoint,
         adapter: Adapter | None = None,
         parent: ParentNamespace | None = None,
         budget: RecoveryBudget | None = None,

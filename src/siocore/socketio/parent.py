@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from re import Pattern
 from typing import TYPE_CHECKING, Any
 
-from siocore.driven import DrivenEndpoint
+from siocore.driven import ServerEndpoint
 from siocore.errors import LocalProtocolError
 from siocore.events import NamespaceCreated
 from siocore.socketio.adapter import Adapter
@@ -36,7 +36,7 @@ class ParentNamespace(AnyNamespace):
 
     __slots__ = ("_children", "_directory", "accepts")
 
-    def __init__(self, hub: DrivenEndpoint, directory: Directory, accepts: Pattern[str] | NamespacePredicate) -> None:
+    def __init__(self, hub: ServerEndpoint, directory: Directory, accepts: Pattern[str] | NamespacePredicate) -> None:
         super().__init__(hub, Listeners(NAMESPACE_LIFECYCLE))
         self._directory = directory
         #: The regular expression or predicate.
@@ -119,7 +119,7 @@ class Directory:
 
     __slots__ = ("_budget", "_dynamic", "_hub", "_make_adapter", "namespaces", "parents")
 
-    def __init__(self, hub: DrivenEndpoint, make_adapter: Callable[[], Adapter] | None) -> None:
+    def __init__(self, hub: ServerEndpoint, make_adapter: Callable[[], Adapter] | None) -> None:
         self._hub = hub
         self._make_adapter = make_adapter
         self._dynamic = 0

@@ -11,7 +11,7 @@ import trio
 
 from siocore._driver.driver import Driver
 from siocore._driver.hosting import ASGIApplication
-from siocore._driver.interfaces import Address, Application
+from siocore._driver.interfaces import Address, ServedApplication
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.options import WebTransport
@@ -21,7 +21,7 @@ __all__ = ["serve"]
 
 
 async def serve(
-    io: Application,
+    io: ServedApplication,
     host: str | Sequence[str] | None = "127.0.0.1",
     port: int = 3000,
     *,
