@@ -32,20 +32,27 @@ An application can be given to one server after another, not to two at once. A f
 test (a fixture, or a function that makes it) keeps tests apart.
 """
 
+from siocore.testing.app_client import AppClient, Dial
 from siocore.testing.client import ReceivedEvent, TestClient
 from siocore.testing.clock import ManualClock
 from siocore.testing.engine_client import EngineClient
 from siocore.testing.network import Link, Network, Pipe, Stream
+from siocore.testing.scripted import ScriptedServer
 from siocore.testing.server import TestServer
+from siocore.testing.simulation import Simulation
 from siocore.testing.waiter import VirtualWaiter
 
 __all__ = [
+    "AppClient",
+    "Dial",
     "EngineClient",
     "Link",
     "ManualClock",
     "Network",
     "Pipe",
     "ReceivedEvent",
+    "ScriptedServer",
+    "Simulation",
     "Stream",
     "TestClient",
     "TestServer",

@@ -1,8 +1,8 @@
 """A network made of virtual links: each a TCP connection whose behaviour a test writes down.
 
 A :class:`Link` has two :class:`Pipe`s, ``to_server`` and ``to_client``. Bytes keep their order and are never changed;
-when they arrive, and in which pieces, is up to the pipe's attributes. The two ends are a :class:`Stream` for clients
-and whatever the server's driver puts there.
+when they arrive, and in which pieces, is up to the pipe's attributes. An end belongs to an endpoint that is driven, or
+is a :class:`Stream` in the hands of the test.
 """
 
 from __future__ import annotations
@@ -125,6 +125,14 @@ class Pipe:
             self._call.cancel()
             self._call = None
 
+    def end(self) -> None:
+        """Drop what is under way; the reader sees EOF next."""
+        if not self._closed:
+            self.close()
+            self._closed = False
+            self._stalled = False
+            self.write_eof()
+
     def _accept(self) -> None:
         room = self.window - self._in_flight_size
         if room <= 0:
@@ -188,40 +196,44 @@ class Pipe:
 
 
 class Stream:
-    """The client's end of a link: bytes go out with :meth:`write`, and come in to ``received`` or ``on_data``."""
+    """An end of a link, in the hands of a test: bytes go out with :meth:`write`, and come in to ``received`` or
+    ``on_data``. Usually it is the client's.
+    """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, *, outgoing: Pipe, incoming: Pipe) -> None:
         self.link = link
+        self._outgoing = outgoing
+        self._incoming = incoming
         #: Everything that arrived, unless ``on_data`` takes it.
         self.received = bytearray()
         self.on_data: Callable[[bytes], None] | None = None
-        #: Called once, when the server has ended the connection or it was cut.
+        #: Called once, when the other side has ended the connection or it was cut.
         self.on_end: Callable[[], None] | None = None
-        #: The server sends nothing more.
+        #: The other side sends nothing more.
         self.eof = False
         #: The connection is gone, by whomever.
         self.closed = False
         self.wants_read = True
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the server."""
+        """Send bytes."""
         if not self.closed:
-            self.link.to_server.write(data)
+            self._outgoing.write(data)
 
     def write_eof(self) -> None:
         """Send nothing more, but go on reading."""
         if not self.closed:
-            self.link.to_server.write_eof()
+            self._outgoing.write_eof()
 
     def close(self) -> None:
-        """Close in an orderly way: the server sees EOF behind what was written."""
+        """Close in an orderly way: the other side sees EOF behind what was written."""
         if not self.closed:
             self.closed = True
-            self.link.to_client.close()
-            self.link.to_server.write_eof()
+            self._incoming.close()
+            self._outgoing.write_eof()
 
     def reset(self) -> None:
-        """Close so that the server's end is lost at once, with everything under way."""
+        """Close so that the other end is lost at once, with everything under way."""
         self.link.cut()
 
     def data_received(self, data: bytes) -> None:
@@ -238,8 +250,9 @@ class Stream:
         """Nothing depends on it here."""
 
     def lost(self) -> None:
-        self.closed = True
-        self._ended()
+        if not self.closed:
+            self.closed = True
+            self._ended()
 
     def _ended(self) -> None:
         if self.on_end is not None:
@@ -255,14 +268,29 @@ class Link:
         self.number = number
         self.to_server = Pipe(clock)
         self.to_client = Pipe(clock)
-        self.stream = Stream(self)
+        #: Whether ``cut_after`` of a pipe ends the connection in an orderly way (:meth:`end`) instead of resetting it.
+        self.orderly = False
+        #: The client's end, unless it belongs to a client of siocore's own.
+        self.stream = Stream(self, outgoing=self.to_server, incoming=self.to_client)
+        self._client_end: End | None = self.stream
         self._server_end: End | None = None
 
     def attach(self, server_end: End) -> None:
         """The server has accepted."""
         self._server_end = server_end
-        self.to_server.attach(reader=server_end, writer=self.stream, on_cut=self.cut)
-        self.to_client.attach(reader=self.stream, writer=server_end, on_cut=self.cut)
+        self._join()
+
+    def attach_client(self, client_end: End) -> None:
+        """Whom the other end belongs to."""
+        self._client_end = client_end
+        self._join()
+
+    def _join(self) -> None:
+        client_end, server_end = self._client_end, self._server_end
+        assert client_end is not None
+        assert server_end is not None
+        self.to_server.attach(reader=server_end, writer=client_end, on_cut=self._cut_by_pipe)
+        self.to_client.attach(reader=client_end, writer=server_end, on_cut=self._cut_by_pipe)
 
     @property
     def pipes(self) -> tuple[Pipe, Pipe]:
@@ -282,11 +310,23 @@ class Link:
         """Reset the connection: what is under way is lost, and both ends are told."""
         for pipe in self.pipes:
             pipe.close()
-        if self._server_end is not None:
-            server_end, self._server_end = self._server_end, None
+        server_end, self._server_end = self._server_end, None
+        client_end, self._client_end = self._client_end, None
+        if server_end is not None:
             server_end.lost()
-        if not self.stream.closed:
-            self.stream.lost()
+        if client_end is not None:
+            client_end.lost()
+
+    def end(self) -> None:
+        """End it as a proxy between the two does that goes away: what is under way is lost, and both ends see EOF."""
+        for pipe in self.pipes:
+            pipe.end()
+
+    def _cut_by_pipe(self) -> None:
+        if self.orderly:
+            self.end()
+        else:
+            self.cut()
 
 
 class Network:
