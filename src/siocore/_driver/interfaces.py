@@ -5,17 +5,17 @@ What it expects from the endpoint is in siocore.driven.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from siocore.driven import DrivenEndpoint, ServerEndpoint
+from siocore.driven import ClientEndpoint, DrivenEndpoint, ServerEndpoint
 from siocore.waiting import Waiter
 
 if TYPE_CHECKING:
     from siocore._driver.handlers import Suspended
     from siocore._driver.turn import Stop
 
-__all__ = ["Address", "Application", "Host", "Pump", "ServedApplication", "Traffic"]
+__all__ = ["Address", "Application", "ClientApplication", "ClientHost", "Host", "Pump", "ServedApplication", "Traffic"]
 
 #: Where a server listens: host and port, or the path of a Unix socket.
 Address: TypeAlias = tuple[str, int] | str
@@ -37,6 +37,14 @@ class ServedApplication(Application, Protocol):
 
     @property
     def protocol(self) -> ServerEndpoint:
+        """The endpoint."""
+
+
+class ClientApplication(Application, Protocol):
+    """The application of a client."""
+
+    @property
+    def protocol(self) -> ClientEndpoint:
         """The endpoint."""
 
 
@@ -66,6 +74,13 @@ class Host(Protocol):
 
     def cancel_requests(self) -> Callable[[], int] | None:
         """Tells how often the current task was asked to cancel itself, where that is a property of tasks."""
+
+
+class ClientHost(Host, Protocol):
+    """What a client needs besides."""
+
+    async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
+        """What ``socket.getaddrinfo`` says for TCP, without keeping others waiting. Raises as that does."""
 
 
 class Traffic(Protocol):

@@ -1,14 +1,14 @@
 cimport cython
 
 from siocore._driver.wire cimport Wire
-from siocore.driven cimport DrivenConnection, DrivenEndpoint, ServerEndpoint
+from siocore.driven cimport ClientEndpoint, DialledConnection, DrivenConnection, DrivenEndpoint, ServerEndpoint
 
 
 @cython.final
 cdef class Sockets:
     cdef DrivenEndpoint _protocol
     cdef object _ssl_context
-    cdef object _poller
+    cdef public object poller
     cdef object _poll
     cdef object _acceptor
     cdef dict _datagrams
@@ -21,15 +21,22 @@ cdef class Sockets:
     cdef object _sweep_start
     cdef Py_ssize_t _swept
     cdef list _again
+    cdef object _dialler
+    cdef ClientEndpoint _client
     cdef public double settled
     cdef public bint stirred
 
     @cython.locals(wire=Wire, wires=list, budget=Py_ssize_t, fd=int, mask=int, data=bytes)
     cpdef bint read(self, double now) except -1
     cdef bint _is_readable(self, Wire wire, int mask, double now) except -1
+    @cython.locals(wire=Wire)
+    cpdef adopt(self, DialledConnection conn, object sock, object tls, bytes data, double now)
     cdef _end(self, Wire wire, double now)
     cdef _lose(self, Wire wire, double now, bint reset=*)
     @cython.locals(ready=list, conn=DrivenConnection, wire=Wire, data=bytes)
     cpdef write(self, double now)
+    cdef Wire _add(self, object sock, object tls, DrivenConnection conn)
+    @cython.locals(dials=list)
+    cdef bint _begin_dials(self, double now) except -1
     cdef _attend(self, Wire wire, DrivenConnection conn, double now)
     cdef _watch(self, Wire wire)

@@ -5,18 +5,19 @@ Nothing here waits, and nothing here runs handlers.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from siocore._driver.acceptor import Acceptor
 from siocore._driver.listeners import Listener
 from siocore._driver.poller import BROKEN, HANGUP, READ, WRITE, make_poller
 from siocore._driver.tls import TLSStream
 from siocore._driver.wire import Wire
-from siocore.driven import DrivenConnection, DrivenEndpoint, ServerEndpoint
+from siocore.driven import ClientEndpoint, DialledConnection, DrivenConnection, DrivenEndpoint, ServerEndpoint
 
-__all__ = ["DatagramPort", "Sockets"]
+__all__ = ["DatagramPort", "HalfMade", "Sockets"]
 
 #: Descriptors reported by one poll. More of them make better batches, up to a point.
 _BATCH: Final = 512
@@ -42,6 +43,27 @@ class DatagramPort(Protocol):
     def close(self) -> None: ...
 
 
+class HalfMade(Protocol):
+    """Connections of a client that are being made."""
+
+    ready: list[Any]
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def dial(self, connections: Sequence[DialledConnection], now: float) -> None:
+        """Begin to make these."""
+
+    def note_ready(self, fd: int) -> None:
+        """The poller has reported this descriptor."""
+
+    def advance(self, now: float) -> None:
+        """Go on with what is ready."""
+
+    def close(self) -> None:
+        """Close everything. The core is not told."""
+
+
 class Sockets:
     """The listeners and connections of one endpoint, in one poller."""
 
@@ -54,12 +76,13 @@ class Sockets:
     ) -> None:
         self._protocol = protocol
         self._ssl_context = ssl_context
-        self._poller = make_poller()
-        self._poll = self._poller.poll
-        self._acceptor = Acceptor(self._poller, listeners)
+        #: Every descriptor is watched here.
+        self.poller = make_poller()
+        self._poll = self.poller.poll
+        self._acceptor = Acceptor(self.poller, listeners)
         self._datagrams = {port.fileno(): port for port in datagrams}
         for fd in self._datagrams:
-            self._poller.register(fd, READ)
+            self.poller.register(fd, READ)
         # By descriptor: those are small numbers, and a list is one step where a dict is several.
         self._wires: list[Wire | None] = []
         self._open = 0
@@ -73,6 +96,9 @@ class Sockets:
         self._swept = 0
         # Connections whose flags must be looked at though the endpoint has not named them.
         self._again: list[DrivenConnection] = []
+        # Of a client: who makes its connections, and for whom.
+        self._dialler: HalfMade | None = None
+        self._client: ClientEndpoint | None = None
         #: All bytes that were in the kernel at this time have been read.
         self.settled = float("-inf")
         #: The core was told something while writing, so that there may be new events.
@@ -80,11 +106,12 @@ class Sockets:
 
     def __len__(self) -> int:
         """How many connections are open."""
-        return self._open + sum(port.open for port in self._datagrams.values())
+        half_made = 0 if self._dialler is None else len(self._dialler)
+        return self._open + half_made + sum(port.open for port in self._datagrams.values())
 
     def fileno(self) -> int:
         """Readable when :meth:`read` has something to do."""
-        return self._poller.fileno()
+        return self.poller.fileno()
 
     @property
     def resume_at(self) -> float | None:
@@ -95,7 +122,7 @@ class Sockets:
         """Make :meth:`fileno` readable; from any thread."""
         if not self._signalled:
             self._signalled = True
-            self._poller.wake()
+            self.poller.wake()
 
     def close_listeners(self) -> None:
         """Accept no more."""
@@ -103,9 +130,31 @@ class Sockets:
         for port in self._datagrams.values():
             port.stop_accepting()
 
+    def dial_with(self, dialler: HalfMade, client: ClientEndpoint) -> None:
+        """These sockets are those of a client."""
+        self._dialler = dialler
+        self._client = client
+
+    def adopt(
+        self, conn: DialledConnection, sock: socket.socket, tls: TLSStream | None, data: bytes, now: float
+    ) -> None:
+        """A connection was made. The poller watches it for reading; ``data`` has arrived on it already."""
+        wire = self._add(sock, tls, conn)
+        conn.connected(now)
+        if data:
+            conn.receive_data(data, now)
+        if tls is not None:
+            if tls.ended:
+                self._end(wire, now)
+            self._watch(wire)
+        self._again.append(conn)
+        self.stirred = True
+
     def close(self) -> None:
         """Close everything. The core is not told."""
         self._acceptor.close()
+        if self._dialler is not None:
+            self._dialler.close()
         for wire in self._wires:
             if wire is None:
                 continue
@@ -116,7 +165,7 @@ class Sockets:
         for port in self._datagrams.values():
             port.close()
         self._datagrams.clear()
-        self._poller.close()
+        self.poller.close()
 
     # Input --------------------------------------------------------------------------------------------------------
 
@@ -170,6 +219,9 @@ class Sockets:
         if self._acceptor.ready:
             # Last, so that nothing in the batch is taken for news of a new connection with an old number.
             self._accept(now)
+        if self._dialler is not None and self._dialler.ready:
+            # As late, for the same reason.
+            self._dialler.advance(now)
         return True
 
     def _accept(self, now: float) -> None:
@@ -178,11 +230,15 @@ class Sockets:
         for sock, peer in self._acceptor.accept(now):
             tls = TLSStream(sock, self._ssl_context) if self._ssl_context is not None else None
             conn = protocol.connection_made(peer, now, tls is not None)
-            wire = Wire(sock, tls, conn)
-            conn.transport = wire
-            self._wires.extend([None] * (wire.fd + 1 - len(self._wires)))
-            self._wires[wire.fd] = wire
-            self._open += 1
+            self._add(sock, tls, conn)
+
+    def _add(self, sock: socket.socket, tls: TLSStream | None, conn: DrivenConnection) -> Wire:
+        wire = Wire(sock, tls, conn)
+        conn.transport = wire
+        self._wires.extend([None] * (wire.fd + 1 - len(self._wires)))
+        self._wires[wire.fd] = wire
+        self._open += 1
+        return wire
 
     def _settle(self) -> None:
         """A batch has been read. A full one may have hidden others, which the poller reports in turn: when as many
@@ -196,14 +252,16 @@ class Sockets:
             self._sweep_start = None
 
     def _not_a_wire(self, fd: int, now: float) -> None:
-        if fd == self._poller.wake_fd:
+        if fd == self.poller.wake_fd:
             # Before the look for work that follows, so that no later signal is lost.
             self._signalled = False
-            self._poller.drain()
+            self.poller.drain()
         elif fd in self._datagrams:
             self._datagrams[fd].read(now)
         else:
             self._acceptor.note_ready(fd)
+            if self._dialler is not None:
+                self._dialler.note_ready(fd)
 
     def _is_readable(self, wire: Wire, mask: int, now: float) -> bool:
         """Do what a mask asks for besides reading."""
@@ -238,7 +296,7 @@ class Sockets:
         """Close the descriptor and tell the core."""
         self._wires[wire.fd] = None
         self._open -= 1
-        self._poller.unregister(wire.fd)
+        self.poller.unregister(wire.fd)
         wire.close(reset=reset)
         wire.conn.transport = None
         wire.conn.connection_lost(now)
@@ -256,6 +314,8 @@ class Sockets:
                 ready = [*ready, *self._again]
                 self._again.clear()
             if not ready:
+                if self._client is not None and self._begin_dials(now):
+                    continue
                 if not self._datagrams or not self._write_datagrams(now):
                     return
                 continue
@@ -263,7 +323,7 @@ class Sockets:
                 transport = conn.transport
                 if type(transport) is not Wire:
                     if transport is not None:
-                        # Of a datagram port, which collects what its connections have.
+                        # Of a datagram port, which collects what its connections have; or it is being made.
                         transport.mark()
                     continue
                 wire = transport
@@ -283,6 +343,15 @@ class Sockets:
                             continue
                 if wire.mask != READ or not conn.wants_read or conn.closing or conn.closed:
                     self._attend(wire, conn, now)
+
+    def _begin_dials(self, now: float) -> bool:
+        assert self._client is not None
+        assert self._dialler is not None
+        dials = self._client.take_dials()
+        if not dials:
+            return False
+        self._dialler.dial(dials, now)
+        return True
 
     def _write_datagrams(self, now: float) -> bool:
         worked = [port.write(now) for port in self._datagrams.values()]
@@ -327,4 +396,4 @@ class Sockets:
             mask |= WRITE
         if mask != wire.mask:
             wire.mask = mask
-            self._poller.modify(wire.fd, mask)
+            self.poller.modify(wire.fd, mask)

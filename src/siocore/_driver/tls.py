@@ -11,7 +11,9 @@ import contextlib
 import socket
 import ssl
 
-__all__ = ["TLSStream"]
+from siocore._driver.racing import reason_of
+
+__all__ = ["ClientTLSStream", "TLSStream", "tls_advice"]
 
 # Bytes that are encrypted ahead of the kernel: four TLS records.
 _CHUNK = 65_536
@@ -20,17 +22,21 @@ _CHUNK = 65_536
 class TLSStream:
     """The server's side of one TLS connection."""
 
-    __slots__ = ("_cipher", "_established", "_incoming", "_outgoing", "_ssl", "ended", "sock")
+    __slots__ = ("_cipher", "_incoming", "_outgoing", "_ssl", "ended", "established", "sock")
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.sock = sock
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._established = False
+        self._ssl = self._wrap(context)
+        #: Whether the handshake is done.
+        self.established = False
         self._cipher = memoryview(b"")
         #: The peer has said that it will send no more (close_notify).
         self.ended = False
+
+    def _wrap(self, context: ssl.SSLContext) -> ssl.SSLObject:
+        return context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     @property
     def backlog(self) -> int:
@@ -49,9 +55,9 @@ class TLSStream:
         self._incoming.write(data)
         plain: list[bytes] = []
         try:
-            if not self._established:
+            if not self.established:
                 self._ssl.do_handshake()
-                self._established = True
+                self.established = True
             while chunk := self._ssl.read(size):
                 plain.append(chunk)
             self.ended = True
@@ -96,9 +102,42 @@ class TLSStream:
 
     def close_notify(self) -> None:
         """Tell the peer that this was all (RFC 8446, section 6.1), as far as the kernel takes it now."""
-        if self._established:
+        if self.established:
             # SSLWantReadError: the peer's own close_notify is not there yet, and need not come.
             with contextlib.suppress(OSError):
                 self._ssl.unwrap()
             with contextlib.suppress(OSError):
                 self.flush()
+
+
+class ClientTLSStream(TLSStream):
+    """The client's side. Raises :exc:`ValueError` when the name can't be that of a server."""
+
+    __slots__ = ("_server_hostname",)
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._server_hostname = server_hostname
+        super().__init__(sock, context)
+
+    def _wrap(self, context: ssl.SSLContext) -> ssl.SSLObject:
+        return context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_hostname)
+
+    def begin(self) -> None:
+        """Say the first word of the handshake; :meth:`recv` goes on with it. Raises :exc:`OSError`."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._ssl.do_handshake()
+        self.flush()
+
+
+def tls_advice(exc: Exception) -> str:
+    """What was wrong with a server's TLS, and what to do, as a part of a sentence."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        what = f"its certificate is not valid: {exc.verify_message}"
+        if "mismatch" in exc.verify_message:
+            return f"{what}; if it is the right server, give the name in the certificate with server_hostname="
+        return f"{what}; to trust another authority, give a context that knows it with ssl_context="
+    if isinstance(exc, ssl.SSLError) and exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
+        return "it does not speak TLS at this port; is the URL's scheme http:// or ws://?"
+    if isinstance(exc, ssl.SSLError) and exc.reason:
+        return exc.reason.lower().replace("_", " ")
+    return reason_of(exc) if isinstance(exc, OSError) else str(exc)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from siocore.asyncio._readiness import Readiness
@@ -91,6 +92,9 @@ class AsyncioHost:
 
     def make_waiter(self) -> Waiter:
         return Waiter()
+
+    async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
+        return await self._loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
 
     def cancel_requests(self) -> Callable[[], int] | None:
         task = asyncio.current_task()

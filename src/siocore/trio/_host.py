@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import trio
@@ -75,6 +75,9 @@ class TrioHost:
 
     def make_waiter(self) -> Waiter:
         return Waiter()
+
+    async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
+        return await trio.socket.getaddrinfo(name, port, type=trio.socket.SOCK_STREAM)
 
     def cancel_requests(self) -> Callable[[], int] | None:
         # Cancelling is done with scopes, and those of a handler end with it.
