@@ -30,6 +30,7 @@ __all__ = [
     "run_node",
     "serve",
     "serve_asgi",
+    "serve_node",
 ]
 
 HERE = Path(__file__).resolve().parent
@@ -60,11 +61,17 @@ class ServerProcess:
     """A server in a process of its own, which ends with the ``with`` block. ``lines`` is what it has printed so far."""
 
     def __init__(
-        self, arguments: list[str], folder: Path, *, module: str = "siocore", ready: str = "listening on"
+        self,
+        arguments: list[str],
+        folder: Path,
+        *,
+        module: str = "siocore",
+        ready: str = "listening on",
+        program: tuple[str, ...] = (),
     ) -> None:
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*(program or (sys.executable, "-m", module)), *arguments],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -140,6 +147,18 @@ def serve(*arguments: str, folder: Path = HERE, tracebacks: int = 0) -> Iterator
     output = "\n".join(server.lines)
     assert code == 0, f"the server ended with exit code {code}:\n{output}"
     assert output.count("Traceback") == tracebacks, output
+
+
+@contextmanager
+def serve_node(script: str, *arguments: str) -> Iterator[dict[str, int]]:
+    """Run tests/peers/js/<script> while the block runs; it prints ``listening on {"name": port, ...}``."""
+    reason = node_packages()
+    if reason is not None:
+        pytest.skip(reason)
+    with ServerProcess([str(HERE / "js" / script), *arguments], HERE, program=("node",)) as process:
+        yield json.loads(process.url)
+        assert process.process.poll() is None, "\n".join(process.lines)
+    assert len(process.lines) == 1, "\n".join(process.lines)
 
 
 @contextmanager
