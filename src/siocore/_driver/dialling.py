@@ -224,7 +224,8 @@ class _Dial:
             self._tls = ClientTLSStream(sock, context, target.server_hostname or target.host)
             self._tls.begin()
             self._watch_tls(self._tls)
-        except (OSError, ValueError) as exc:
+        except (OSError, TypeError, ValueError) as exc:
+            # Not only errors of TLS: what names it takes is checked in several places below.
             self._tls_failed(exc, now)
 
     def _shake_hands(self, now: float) -> None:

@@ -111,7 +111,7 @@ class TLSStream:
 
 
 class ClientTLSStream(TLSStream):
-    """The client's side. Raises :exc:`ValueError` when the name can't be that of a server."""
+    """The client's side. Raises :exc:`ValueError` or :exc:`TypeError` when the name can't be that of a server."""
 
     __slots__ = ("_server_hostname",)
 
