@@ -33,7 +33,7 @@ from siocore.socketio.namespace import Namespace
 from siocore.socketio.parent import NamespaceRequest
 from siocore.socketio.socket import Socket
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "let_through", "run_each", "wait_for"]
 
 _Call = Coroutine[Any, Any, None]
 
@@ -159,62 +159,27 @@ class Dispatcher:
         socket = event.socket
         registered = socket.namespace.registered
         own = socket.registered
-        if own is not None and own.middlewares and not await self._let_through(event, own):
+        if own is not None and own.middlewares and not await let_through(self._calls, event, own):
             return None
         name = event.name
         args = event.args
         if registered.any:
-            await self._each(registered.any, (socket, name, *args), socket, name)
+            await run_each(self._calls, registered.any, (socket, name, *args), socket, name)
         if own is not None and own.any:
-            await self._each(own.any, (name, *args), socket, name)
-        answer = await self._each(registered.events.get(name, ()), (socket, *args), socket, name)
+            await run_each(self._calls, own.any, (name, *args), socket, name)
+        answer = await run_each(self._calls, registered.events.get(name, ()), (socket, *args), socket, name)
         if own is not None:
-            own_answer = await self._each(own.events.get(name, ()), args, socket, name)
+            own_answer = await run_each(self._calls, own.events.get(name, ()), args, socket, name)
             if answer is None:
                 answer = own_answer
         return answer
-
-    async def _each(
-        self, handlers: tuple[Handler, ...], args: Sequence[object], subject: object, name: str | int | float
-    ) -> object:
-        answer: object = None
-        for handler in handlers:
-            try:
-                result = handler(*args)
-                if is_awaitable(result):
-                    result = await result
-            except Exception as error:
-                await self._calls.failed(error, subject, str(name))
-                continue
-            if answer is None:
-                answer = result
-        return answer
-
-    async def _let_through(self, event: EventReceived, own: Listeners) -> bool:
-        """Whether every middleware of a socket lets an event reach its handlers."""
-        socket = event.socket
-        connected = socket.connected
-        for middleware in own.middlewares:
-            try:
-                result = middleware(event.name, event.args)
-                if is_awaitable(result):
-                    await result
-            except Exception as error:
-                handlers = own.lifecycle.get("error")
-                if handlers:
-                    await self._each(handlers, (error,), socket, "error")
-                else:
-                    await self._calls.failed(error, socket, str(event.name))
-                return False
-        # An event that came before its client went is handled, unless the middleware has waited for longer than that.
-        return socket.connected or not connected
 
     # From other servers ---------------------------------------------------------------------------------------
 
     async def _server_side(self, event: ServerSideEventReceived) -> None:
         namespace = event.namespace
         handlers = namespace.registered.server_side.get(event.name, ())
-        answer = await self._each(handlers, event.args, namespace, event.name)
+        answer = await run_each(self._calls, handlers, event.args, namespace, event.name)
         if event.ack is not None:
             try:
                 event.ack(answer)
@@ -275,13 +240,13 @@ class Dispatcher:
         own = {} if socket.registered is None else socket.registered.lifecycle
         args = (event.reason,)
         try:
-            await self._each(lifecycle.get("disconnecting", ()), (socket, *args), socket, "disconnecting")
-            await self._each(own.get("disconnecting", ()), args, socket, "disconnecting")
+            await run_each(self._calls, lifecycle.get("disconnecting", ()), (socket, *args), socket, "disconnecting")
+            await run_each(self._calls, own.get("disconnecting", ()), args, socket, "disconnecting")
         finally:
             socket.release()
             socket.forget_handlers()
-        await self._each(lifecycle.get("disconnect", ()), (socket, *args), socket, "disconnect")
-        await self._each(own.get("disconnect", ()), args, socket, "disconnect")
+        await run_each(self._calls, lifecycle.get("disconnect", ()), (socket, *args), socket, "disconnect")
+        await run_each(self._calls, own.get("disconnect", ()), args, socket, "disconnect")
 
     def _slow(self, event: BufferFilled) -> _Call | None:
         socket = event.target
@@ -294,8 +259,8 @@ class Dispatcher:
         name = "slow_consumer"
         # Taken now: the handlers of a socket end with it.
         own = socket.registered.lifecycle.get(name, ()) if socket.registered is not None else ()
-        await self._each(socket.namespace.registered.lifecycle.get(name, ()), (socket, info), socket, name)
-        await self._each(own, (info,), socket, name)
+        await run_each(self._calls, socket.namespace.registered.lifecycle.get(name, ()), (socket, info), socket, name)
+        await run_each(self._calls, own, (info,), socket, name)
 
     def _lifecycle(self, namespace: Namespace, name: str, args: tuple[object, ...]) -> _Call | None:
         handlers = namespace.registered.lifecycle.get(name)
@@ -303,7 +268,45 @@ class Dispatcher:
 
     def _reported(self, error: Exception, subject: object, name: str) -> _Call | None:
         pending = self._calls.report(error, subject, name)
-        return _wait(pending) if pending is not None else None
+        return wait_for(pending) if pending is not None else None
+
+
+async def run_each(
+    calls: Calls, handlers: tuple[Handler, ...], args: Sequence[object], subject: object, name: str | int | float
+) -> object:
+    """Call handlers one after the other: the first value that is not None. ``subject`` is what the hooks are told."""
+    answer: object = None
+    for handler in handlers:
+        try:
+            result = handler(*args)
+            if is_awaitable(result):
+                result = await result
+        except Exception as error:
+            await calls.failed(error, subject, str(name))
+            continue
+        if answer is None:
+            answer = result
+    return answer
+
+
+async def let_through(calls: Calls, event: Any, own: Listeners) -> bool:
+    """Whether every middleware of a socket lets an event reach its handlers."""
+    socket = event.socket
+    connected = socket.connected
+    for middleware in own.middlewares:
+        try:
+            result = middleware(event.name, event.args)
+            if is_awaitable(result):
+                await result
+        except Exception as error:
+            handlers = own.lifecycle.get("error")
+            if handlers:
+                await run_each(calls, handlers, (error,), socket, "error")
+            else:
+                await calls.failed(error, socket, str(event.name))
+            return False
+    # An event that came before its peer went is handled, unless the middleware has waited for longer than that.
+    return socket.connected or not connected
 
 
 def _skips_middlewares(socket: Socket) -> bool:
@@ -320,5 +323,6 @@ def _refuse(socket: Socket, refusal: ConnectionRefused) -> None:
         socket.refuse(refusal.message)
 
 
-async def _wait(pending: Any) -> None:
+async def wait_for(pending: Any) -> None:
+    """The coroutine that awaits this."""
     await pending
