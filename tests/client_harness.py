@@ -11,17 +11,18 @@ import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 import trio
 
 from driver_harness import WATCHDOG, Client, open_descriptors, uvloop
-from siocore._driver.interfaces import ClientApplication
+from line_client import LineClientApp
 from siocore.asyncio._client import run_client as run_on_asyncio
 from siocore.trio._client import run_client as run_on_trio
 
-__all__ = ["FreePort", "Peer", "no_descriptor_left", "play", "run_loop", "serving"]
+__all__ = ["FreePort", "Peer", "no_descriptor_left", "play", "run_client", "run_loop", "serving"]
 
 #: A server's side of one connection, with the methods of a blocking client.
 Peer = Client
@@ -68,11 +69,16 @@ async def _on_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
         assert not failures
 
 
-def play(host: str, app: ClientApplication, scenario: Callable[[], Awaitable[Any]], *, grace: float = 5.0) -> Any:
+def run_client(host: str, app: LineClientApp, grace: float = 5.0) -> AbstractAsyncContextManager[LineClientApp]:
+    """The binding's block."""
+    return (run_on_trio if host == "trio" else run_on_asyncio)(app, grace)
+
+
+def play(host: str, app: LineClientApp, scenario: Callable[[], Awaitable[Any]], *, grace: float = 5.0) -> Any:
     """Drive the client while the scenario runs, as :func:`run_loop`."""
 
     async def main() -> Any:
-        async with (run_on_trio if host == "trio" else run_on_asyncio)(app, grace):
+        async with run_client(host, app, grace):
             return await scenario()
 
     return run_loop(host, main)
