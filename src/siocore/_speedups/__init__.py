@@ -41,8 +41,12 @@ __all__ = [
     "encode_payload",
     "first_step",
     "loads",
+    "masked_binary_frame",
+    "masked_message_frames",
+    "masked_text_frame",
     "message_frames",
     "parse_frames",
+    "parse_unmasked_frames",
     "recognise_head",
     "text_frame",
 ]
@@ -66,6 +70,7 @@ IN_PLACE = (
     "siocore.engineio.revision3",
     "siocore.engineio.session",
     "siocore.events",
+    "siocore.http.client_websocket",
     "siocore.http.connection",
     "siocore.http.events",
     "siocore.http.framing",
@@ -116,14 +121,34 @@ sys.meta_path.insert(0, _Finder)
 
 if TYPE_CHECKING or IMPLEMENTATION == "python":
     from siocore.codec.engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
-    from siocore.codec.frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
+    from siocore.codec.frames import (
+        apply_mask,
+        binary_frame,
+        masked_binary_frame,
+        masked_message_frames,
+        masked_text_frame,
+        message_frames,
+        parse_frames,
+        parse_unmasked_frames,
+        text_frame,
+    )
     from siocore.codec.heads import recognise_head
     from siocore.codec.json import dumps, loads
     from siocore.codec.socketio import Packet, Reconstructor, decode_socket_packet, encode_packet
     from siocore.steps import call_in_copied_context, first_step
 else:
     from siocore._speedups._engineio import decode_packet, decode_payload, encode_binary_packet, encode_payload
-    from siocore._speedups._frames import apply_mask, binary_frame, message_frames, parse_frames, text_frame
+    from siocore._speedups._frames import (
+        apply_mask,
+        binary_frame,
+        masked_binary_frame,
+        masked_message_frames,
+        masked_text_frame,
+        message_frames,
+        parse_frames,
+        parse_unmasked_frames,
+        text_frame,
+    )
     from siocore._speedups._heads import recognise_head
     from siocore._speedups._json import dumps, loads
     from siocore._speedups._socketio import Packet, Reconstructor, decode_socket_packet, encode_packet

@@ -12,7 +12,17 @@ cdef extern from "Python.h":
     void* PyUnicode_DATA(object text)
     str PyUnicode_DecodeUTF8(const char* data, Py_ssize_t size, const char* errors)
 
-__all__ = ["apply_mask", "binary_frame", "message_frames", "parse_frames", "text_frame"]
+__all__ = [
+    "apply_mask",
+    "binary_frame",
+    "masked_binary_frame",
+    "masked_message_frames",
+    "masked_text_frame",
+    "message_frames",
+    "parse_frames",
+    "parse_unmasked_frames",
+    "text_frame",
+]
 
 cdef enum:
     TEXT = 0x81
@@ -53,6 +63,51 @@ cpdef message_frames(text, attachments):
         length = PyBytes_GET_SIZE(<object>PyList_GET_ITEM(rest, i))
         out = write_header(out, BINARY, length)
         memcpy(out, PyBytes_AS_STRING(<object>PyList_GET_ITEM(rest, i)), length)
+        out += length
+    return result
+
+
+cpdef masked_text_frame(payload, key):
+    return masked_frame(TEXT, payload, key)
+
+
+cpdef masked_binary_frame(payload, key):
+    return masked_frame(BINARY, payload, key)
+
+
+cpdef masked_message_frames(text, attachments, keys):
+    require_bytes(text)
+    if not PyList_CheckExact(attachments):
+        raise TypeError(f"attachments must be a list, not {type(attachments).__name__}")
+    cdef list rest = attachments
+    cdef Py_ssize_t count = PyList_GET_SIZE(rest)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(text) + 1
+    cdef Py_ssize_t total = header_size(length) + 4 + length
+    cdef Py_ssize_t i
+    for i in range(count):
+        require_bytes(<object>PyList_GET_ITEM(rest, i))
+        length = PyBytes_GET_SIZE(<object>PyList_GET_ITEM(rest, i))
+        total += header_size(length) + 4 + length
+    require_keys(keys, 4 + 4 * count)
+    cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(keys)
+    result = PyBytes_FromStringAndSize(NULL, total)
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(result)
+    cdef uint8_t rotated[4]
+    length = PyBytes_GET_SIZE(text)
+    out = write_masked_header(out, TEXT, length + 1, key)
+    # The packet type takes the first byte of the key: the text begins with the second one.
+    out[0] = b"4" ^ key[0]
+    for i in range(4):
+        rotated[i] = key[(i + 1) & 3]
+    unmask(out + 1, <const uint8_t*>PyBytes_AS_STRING(text), <uint64_t>length, load32(rotated))
+    out += 1 + length
+    for i in range(count):
+        key += 4
+        length = PyBytes_GET_SIZE(<object>PyList_GET_ITEM(rest, i))
+        out = write_masked_header(out, BINARY, length, key)
+        unmask(
+            out, <const uint8_t*>PyBytes_AS_STRING(<object>PyList_GET_ITEM(rest, i)), <uint64_t>length, load32(key)
+        )
         out += length
     return result
 
@@ -107,6 +162,59 @@ cpdef parse_frames(data, start, max_payload, out):
                 break
         messages.append(payload)
         position = (key - base) + 4 + <Py_ssize_t>length
+    return position
+
+
+cpdef parse_unmasked_frames(data, start, max_payload, out):
+    cdef const uint8_t* base
+    cdef Py_ssize_t end
+    if PyBytes_CheckExact(data):
+        base = <const uint8_t*>PyBytes_AS_STRING(data)
+        end = PyBytes_GET_SIZE(data)
+    elif PyByteArray_CheckExact(data):
+        base = <const uint8_t*>PyByteArray_AS_STRING(data)
+        end = PyByteArray_GET_SIZE(data)
+    else:
+        raise TypeError(f"data must be bytes or bytearray, not {type(data).__name__}")
+    if not PyList_CheckExact(out):
+        raise TypeError(f"out must be a list, not {type(out).__name__}")
+    cdef list messages = out
+    cdef Py_ssize_t position = size_of(start, "start")
+    cdef uint64_t largest = <uint64_t>size_of(max_payload, "max_payload")
+    cdef uint64_t length
+    cdef const uint8_t* frame
+    cdef const uint8_t* content
+    # From here on nothing runs Python code of others, so `base` stays valid even for a bytearray.
+    while end - position >= 2:
+        frame = base + position
+        if (frame[0] != TEXT and frame[0] != BINARY) or frame[1] & 0x80:
+            break
+        length = frame[1]
+        content = frame + 2
+        if length == 126:
+            if end - position < 4:
+                break
+            length = (<uint64_t>frame[2] << 8) | frame[3]
+            content = frame + 4
+            if length <= 125:
+                break
+        elif length == 127:
+            if end - position < 10:
+                break
+            length = big_endian(frame + 2)
+            content = frame + 10
+            if length <= 0xFFFF:
+                break
+        if length > largest or length > <uint64_t>(end - (content - base)):
+            break
+        if frame[0] == BINARY:
+            payload = PyBytes_FromStringAndSize(<const char*>content, <Py_ssize_t>length)
+        else:
+            payload = decode(<const char*>content, <Py_ssize_t>length)
+            if payload is None:
+                break
+        messages.append(payload)
+        position = (content - base) + <Py_ssize_t>length
     return position
 
 
@@ -206,6 +314,30 @@ cdef bytes single_frame(uint8_t first, payload):
     return result
 
 
+cdef bytes masked_frame(uint8_t first, payload, key):
+    require_bytes(payload)
+    require_keys(key, 4)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+    cdef const uint8_t* mask = <const uint8_t*>PyBytes_AS_STRING(key)
+    result = PyBytes_FromStringAndSize(NULL, header_size(length) + 4 + length)
+    unmask(
+        write_masked_header(<uint8_t*>PyBytes_AS_STRING(result), first, length, mask),
+        <const uint8_t*>PyBytes_AS_STRING(payload),
+        <uint64_t>length,
+        load32(mask),
+    )
+    return result
+
+
+cdef inline uint8_t* write_masked_header(
+    uint8_t* out, uint8_t first, Py_ssize_t length, const uint8_t* key
+) noexcept nogil:
+    cdef uint8_t* end = write_header(out, first, length)
+    out[1] |= 0x80
+    memcpy(end, key, 4)
+    return end + 4
+
+
 cdef inline Py_ssize_t header_size(Py_ssize_t length) noexcept nogil:
     if length <= 125:
         return 2
@@ -232,6 +364,13 @@ cdef inline uint8_t* write_header(uint8_t* out, uint8_t first, Py_ssize_t length
 cdef inline int require_bytes(value) except -1:
     if not PyBytes_CheckExact(value):
         raise TypeError(f"a payload must be bytes, not {type(value).__name__}")
+    return 0
+
+
+cdef inline int require_keys(keys, Py_ssize_t size) except -1:
+    require_bytes(keys)
+    if PyBytes_GET_SIZE(keys) != size:
+        raise ValueError(f"each frame needs a masking key of 4 bytes: {size} bytes, not {len(keys)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 A server writes them with :func:`text_frame`, :func:`binary_frame` and :func:`message_frames`, and reads them with
 :func:`parse_frames`, which stops in front of anything uncommon: that is left to wsproto (siocore/http/websocket.py).
+For clients there is the same once more: what they send is masked, what they receive is not.
 
 ``siocore._speedups._frames`` has the same functions over pointers. Both refuse wrong arguments in the same way: a
 payload must be ``bytes`` exactly, since what subclasses and other buffers hold can change after it was framed.
@@ -12,7 +13,17 @@ from __future__ import annotations
 import sys
 from operator import index
 
-__all__ = ["apply_mask", "binary_frame", "message_frames", "parse_frames", "text_frame"]
+__all__ = [
+    "apply_mask",
+    "binary_frame",
+    "masked_binary_frame",
+    "masked_message_frames",
+    "masked_text_frame",
+    "message_frames",
+    "parse_frames",
+    "parse_unmasked_frames",
+    "text_frame",
+]
 
 # FIN is set in both: a frame that holds the whole message.
 _TEXT = 0x81
@@ -44,6 +55,34 @@ def message_frames(text: bytes, attachments: list[bytes]) -> bytes:
         _require_bytes(attachment)
         parts.append(_header(_BINARY, len(attachment)))
         parts.append(attachment)
+    return b"".join(parts)
+
+
+def masked_text_frame(payload: bytes, key: bytes) -> bytes:
+    """One final text frame, masked with the four bytes of ``key``. The payload is UTF-8, which is not checked."""
+    _require_bytes(payload)
+    _require_keys(key, 4)
+    return _masked(_TEXT, payload, key)
+
+
+def masked_binary_frame(payload: bytes, key: bytes) -> bytes:
+    """One final binary frame, masked with the four bytes of ``key``."""
+    _require_bytes(payload)
+    _require_keys(key, 4)
+    return _masked(_BINARY, payload, key)
+
+
+def masked_message_frames(text: bytes, attachments: list[bytes], keys: bytes) -> bytes:
+    """What :func:`message_frames` returns, masked. ``keys`` has four bytes for each frame."""
+    _require_bytes(text)
+    if type(attachments) is not list:
+        raise TypeError(f"attachments must be a list, not {type(attachments).__name__}")
+    for attachment in attachments:
+        _require_bytes(attachment)
+    _require_keys(keys, 4 + 4 * len(attachments))
+    parts = [_masked(_TEXT, b"4" + text, keys[:4])]
+    for at, attachment in enumerate(attachments, 1):
+        parts.append(_masked(_BINARY, attachment, keys[4 * at : 4 * at + 4]))
     return b"".join(parts)
 
 
@@ -87,6 +126,43 @@ def parse_frames(data: bytes | bytearray, start: int, max_payload: int, out: lis
     return position
 
 
+def parse_unmasked_frames(data: bytes | bytearray, start: int, max_payload: int, out: list[str | bytes]) -> int:
+    """:func:`parse_frames` for a client: common frames are those that are not masked."""
+    if type(data) is not bytes and type(data) is not bytearray:
+        raise TypeError(f"data must be bytes or bytearray, not {type(data).__name__}")
+    if type(out) is not list:
+        raise TypeError(f"out must be a list, not {type(out).__name__}")
+    position = _size(start, "start")
+    largest = _size(max_payload, "max_payload")
+    end = len(data)
+    while end - position >= 2:
+        first = data[position]
+        if first != _TEXT and first != _BINARY:
+            break
+        length = data[position + 1]
+        payload = position + 2
+        if length >= 126:
+            if length > 127:  # the mask bit
+                break
+            width = 2 if length == 126 else 8
+            length = int.from_bytes(data[payload : payload + width], "big")
+            payload += width
+            if length <= (125 if width == 2 else 0xFFFF):
+                break
+        if length > largest or end < payload or length > end - payload:
+            break
+        content = data[payload : payload + length]
+        if first == _TEXT:
+            try:
+                out.append(content.decode())
+            except UnicodeDecodeError:
+                break
+        else:
+            out.append(bytes(content))
+        position = payload + length
+    return position
+
+
 def apply_mask(data: bytes | bytearray, key: bytes, offset: int) -> bytes:
     """``data`` XOR the four bytes of ``key``, whose byte ``offset % 4`` comes first (RFC 6455, section 5.3)."""
     if type(data) is not bytes and type(data) is not bytearray:
@@ -105,6 +181,12 @@ def _unmask(data: bytes | bytearray, key: bytes | bytearray) -> bytes:
     return (int.from_bytes(data, "little") ^ int.from_bytes(stream, "little")).to_bytes(size, "little")
 
 
+def _masked(first: int, payload: bytes, key: bytes) -> bytes:
+    header = bytearray(_header(first, len(payload)))
+    header[1] |= 0x80
+    return b"".join((header, key, _unmask(payload, key)))
+
+
 def _header(first: int, length: int) -> bytes:
     if length <= 125:
         return bytes((first, length))
@@ -116,6 +198,12 @@ def _header(first: int, length: int) -> bytes:
 def _require_bytes(value: bytes) -> None:
     if type(value) is not bytes:
         raise TypeError(f"a payload must be bytes, not {type(value).__name__}")
+
+
+def _require_keys(keys: bytes, size: int) -> None:
+    _require_bytes(keys)
+    if len(keys) != size:
+        raise ValueError(f"each frame needs a masking key of 4 bytes: {size} bytes, not {len(keys)}")
 
 
 def _size(value: int, name: str) -> int:

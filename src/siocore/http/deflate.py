@@ -1,4 +1,4 @@
-"""Compression of WebSocket messages: permessage-deflate (RFC 7692), the server's side of it.
+"""Compression of WebSocket messages: permessage-deflate (RFC 7692).
 
 wsproto's own extension raises on some offers, compresses every ping, and inflates without a bound. So negotiation is
 done here, by the grammar, and what is inflated is bounded by what a message may have.
@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 import zlib
 
+from siocore.errors import RemoteProtocolError
 from siocore.options import PerMessageDeflate
 from siocore.request import Request
 
-__all__ = ["Agreement", "Deflater", "Extension", "InflateError", "Inflater", "Negotiator", "choose_parameters"]
+__all__ = [
+    "Agreement",
+    "Deflater",
+    "Extension",
+    "InflateError",
+    "Inflater",
+    "Negotiator",
+    "accept_answer",
+    "choose_parameters",
+    "offer",
+]
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*+"'
@@ -117,6 +129,56 @@ def _accept(offer: bytes, options: PerMessageDeflate) -> Agreement | None:
     return Agreement(b"; ".join(response), server_bits, server_takeover, client_bits, client_takeover)
 
 
+def offer(options: PerMessageDeflate) -> bytes:
+    """The value of a client's Sec-WebSocket-Extensions."""
+    parameters = [b"permessage-deflate"]
+    if options.server_no_context_takeover:
+        parameters.append(b"server_no_context_takeover")
+    if options.client_no_context_takeover:
+        parameters.append(b"client_no_context_takeover")
+    if options.server_max_window_bits < _LARGEST:
+        parameters.append(b"server_max_window_bits=%d" % options.server_max_window_bits)
+    narrow = options.client_max_window_bits < _LARGEST
+    parameters.append(b"client_max_window_bits=%d" % options.client_max_window_bits if narrow else _WINDOWS[1])
+    return b"; ".join(parameters)
+
+
+def accept_answer(answers: list[bytes], options: PerMessageDeflate, max_payload: int) -> Extension:
+    """What a server's Sec-WebSocket-Extensions make of our offer, for a client.
+
+    Raises :exc:`RemoteProtocolError` if they are not a correct answer to it (RFC 7692, section 7.1).
+    """
+    header = b",".join(answers)
+    match = _ELEMENT.match(header)
+    if match is None or match.end() != len(header) or match[1] is None or header.endswith(b","):
+        raise RemoteProtocolError("the server's WebSocket extensions are not one that was offered")
+    if match[1] != b"permessage-deflate":
+        raise RemoteProtocolError("the server chose a WebSocket extension that was not offered")
+    parameters: dict[bytes, int] = {}
+    for found in _PARAMETER.finditer(match[2]):
+        name, value = found[1], found[2]
+        if value is not None and value.startswith(b'"'):
+            value = re.sub(rb"\\(.)", rb"\1", value[1:-1])
+        right = value is None if name in _SWITCHES else value is not None and _BITS.fullmatch(value) is not None
+        if name in parameters or name not in _SWITCHES + _WINDOWS or not right:
+            raise RemoteProtocolError("the server's permessage-deflate has a parameter that is unknown or not valid")
+        parameters[name] = int(value or 0)
+    server_bits = parameters.get(b"server_max_window_bits", _LARGEST)
+    if server_bits > options.server_max_window_bits:
+        raise RemoteProtocolError("the server's permessage-deflate takes a larger window than it was offered")
+    client_bits = min(parameters.get(b"client_max_window_bits", _LARGEST), options.client_max_window_bits)
+    takeover = not (options.client_no_context_takeover or b"client_no_context_takeover" in parameters)
+    deflater = Deflater(options, max(client_bits, _SMALLEST), takeover=takeover)
+    if client_bits < _SMALLEST:
+        # Nothing that zlib makes fits into that window. Uncompressed messages are always allowed.
+        deflater.threshold = sys.maxsize
+    # A larger window than the server's does no harm, and some zlibs know none that is smaller.
+    inflater = Inflater(
+        max(server_bits, _SMALLEST), max_payload, takeover=b"server_no_context_takeover" not in parameters
+    )
+    return Extension(header, deflater, inflater)
+
+
 class Negotiator:
     """Negotiates for a server, and has the compressors that its connections share."""
 
@@ -155,7 +217,7 @@ class Extension:
 
 
 class Deflater:
-    """Compresses what a server sends.
+    """Compresses what is sent.
 
     With ``takeover`` it belongs to one connection, and all that it returns must be sent there, in order. Without, its
     results are for anybody with at least this window.

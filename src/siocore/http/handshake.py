@@ -13,12 +13,12 @@ from wsproto.utilities import generate_accept_token
 from siocore.errors import RemoteProtocolError
 from siocore.request import Request
 
-__all__ = ["check_websocket_request", "comma_tokens"]
+__all__ = ["TOKEN", "check_websocket_request", "comma_tokens"]
 
 # Base64 of 16 bytes. The last of the 22 characters may have bits that no byte uses: some clients draw all at random.
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
-# RFC 9110, section 5.6.2.
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: RFC 9110, section 5.6.2.
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def check_websocket_request(request: Request) -> list[tuple[bytes, bytes]]:
@@ -68,7 +68,7 @@ def _first_subprotocol(headers: list[tuple[bytes, bytes]]) -> bytes | None:
             continue
         for element in value.split(b","):
             subprotocol = element.strip(b" \t")
-            if _TOKEN.fullmatch(subprotocol) is None:
+            if TOKEN.fullmatch(subprotocol) is None:
                 raise RemoteProtocolError("Sec-WebSocket-Protocol is not a list of tokens")
             if first is None:
                 first = subprotocol

@@ -3,7 +3,6 @@ cimport cython
 from siocore._speedups._frames cimport apply_mask, parse_frames
 
 
-@cython.final
 cdef class WebSocketConnection:
     cdef object _limits
     cdef bytearray _buffer
@@ -19,8 +18,12 @@ cdef class WebSocketConnection:
     cdef object _max_payload
     cdef public object extension
 
-    @cython.locals(position=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, messages=list)
+    @cython.locals(position=Py_ssize_t, messages=list)
     cpdef list receive_data(self, bytes data)
+
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
+    cpdef list _receive_rest(self, bytes data, Py_ssize_t position, list messages)
+    cpdef Py_ssize_t _parse_common(self, source, Py_ssize_t start, list messages) except -1
 
 
 @cython.final

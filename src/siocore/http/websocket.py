@@ -1,4 +1,4 @@
-"""The server side of a WebSocket connection (RFC 6455) behind its opening handshake.
+"""The server side of a WebSocket connection (RFC 6455) behind its opening handshake, and the base of the client's.
 
 Common frames are parsed by ``parse_frames``. Every other byte is judged by wsproto, which knows the whole RFC; what it
 leaves open is added here: reassembly, and limits on messages and fragments.
@@ -72,6 +72,9 @@ class WebSocketConnection:
         "stirred",
     )
 
+    #: The bit of a frame's header that says it is masked, as the peer has to set it.
+    _PEER_MASKS = 0x80
+
     def __init__(self, limits: Limits, extension: Extension | None = None) -> None:
         self._limits = limits
         #: Compression, if it was agreed on; until the connection ends.
@@ -110,6 +113,10 @@ class WebSocketConnection:
             if position == len(data):
                 self.stirred = False
                 return messages
+        return self._receive_rest(data, position, messages)
+
+    def _receive_rest(self, data: bytes, position: int, messages: list[str | bytes]) -> list[str | bytes]:
+        """Take what is behind ``position``: the rest is not, or not all, whole frames with whole messages."""
         self.stirred = True
         if self._ended:
             return messages
@@ -121,7 +128,7 @@ class WebSocketConnection:
         while True:
             if self._uncommon is None or not self._uncommon.busy:
                 start = position
-                position = parse_frames(source, start, self._max_payload, messages)
+                position = self._parse_common(source, start, messages)
                 if position != start:
                     self._text_check = None
             if position == end:
@@ -196,14 +203,14 @@ class WebSocketConnection:
             length = int.from_bytes(source[position + 2 : position + size], "big")
         deflated = self._is_deflated(first, uncommon)
         reserved = first & (0x30 if deflated else 0x70)
-        if reserved or not source[position + 1] & 0x80 or length < minimum or length >> 63:
+        if reserved or source[position + 1] & 0x80 != self._PEER_MASKS or length < minimum or length >> 63:
             return self._reject(source, position, size)
         if not deflated and not control and uncommon is not None and uncommon.inflating:
             self._fail(CloseReason.PROTOCOL_ERROR, "a message begins within another")
             return position
         if not control and not self._within_limits(uncommon, length, deflated):
             return position
-        size += 4
+        size += 4 if self._PEER_MASKS else 0
         if available < size:
             return position
         common = first in (_FINAL_TEXT, _FINAL_BINARY) and not (uncommon is not None and uncommon.fragments)
@@ -219,7 +226,7 @@ class WebSocketConnection:
             uncommon.fragments += 1
             uncommon.length += length
         if deflated:
-            self._begin_deflated(uncommon, first, bytes(source[position + size - 4 : position + size]), length)
+            self._begin_deflated(uncommon, first, self._key_before(source, position + size), length)
             position += size
         return self._go_on(uncommon, source, position, messages)
 
@@ -248,7 +255,7 @@ class WebSocketConnection:
     def _is_text_so_far(self, source: bytes | bytearray, position: int, header: int) -> bool:
         check = self._text_check
         if check is None:
-            check = self._text_check = _TextCheck(bytes(source[position + header - 4 : position + header]))
+            check = self._text_check = _TextCheck(self._key_before(source, position + header))
         return check.feed(source, position + header)
 
     def _begin_deflated(self, uncommon: _Uncommon, first: int, key: bytes, length: int) -> None:
@@ -299,7 +306,9 @@ class WebSocketConnection:
         """Pass what is there of the current frame through wsproto."""
         piece = bytes(source[position : position + uncommon.frame_left])
         uncommon.frame_left -= len(piece)
-        connection = uncommon.wsproto()
+        connection = uncommon.connection
+        if connection is None:
+            connection = uncommon.connection = self._new_wsproto()
         connection.receive_data(piece)
         for event in connection.events():
             if isinstance(event, TextMessage):
@@ -334,7 +343,7 @@ class WebSocketConnection:
     def _pong(self, payload: bytes) -> None:
         if self.close_sent:
             return
-        frame = bytes((_PONG, len(payload))) + payload
+        frame = self._control_frame(_PONG, payload)
         # "the endpoint MAY elect to send a Pong frame for only the most recently processed Ping frame" (section 5.5.3)
         if self.output and self.output[-1][0] == _PONG:
             self.output[-1] = frame
@@ -358,8 +367,23 @@ class WebSocketConnection:
     def _send_close(self, event: CloseConnection) -> None:
         if self._uncommon is None:
             self._uncommon = _Uncommon()
+        if self._uncommon.connection is None:
+            self._uncommon.connection = self._new_wsproto()
         self.close_sent = True
-        self.output.append(bytes(self._uncommon.wsproto().send(event)))
+        self.output.append(bytes(self._uncommon.connection.send(event)))
+
+    def _parse_common(self, source: bytes | bytearray, start: int, messages: list[str | bytes]) -> int:
+        return parse_frames(source, start, self._max_payload, messages)
+
+    def _key_before(self, source: bytes | bytearray, payload: int) -> bytes:
+        """The masking key of the frame whose payload starts at ``payload``."""
+        return bytes(source[payload - 4 : payload])
+
+    def _control_frame(self, first: int, payload: bytes) -> bytes:
+        return bytes((first, len(payload))) + payload
+
+    def _new_wsproto(self) -> Connection:
+        return Connection(ConnectionType.SERVER)
 
     def _end(self) -> None:
         self._ended = True
@@ -405,11 +429,6 @@ class _Uncommon:
     def busy(self) -> bool:
         """Whether a frame or message is incomplete."""
         return self.frame_left > 0 or self.fragments > 0
-
-    def wsproto(self) -> Connection:
-        if self.connection is None:
-            self.connection = Connection(ConnectionType.SERVER)
-        return self.connection
 
     def retire(self) -> None:
         """End wsproto's parser: its generator and the owner of that are a cycle, which only the collector could free.
