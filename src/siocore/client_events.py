@@ -30,14 +30,18 @@ class ClientEvent:
     """Socket.IO: an event of the server; what ``socket.events()`` and ``socket.receive()`` return."""
 
     # Written out, where the others are dataclasses: there is one of these for every message.
-    __slots__ = ("ack_id", "args", "name", "socket")
+    __slots__ = ("ack_id", "args", "generation", "name", "socket")
 
-    def __init__(self, socket: ClientSocket, name: str | int | float, args: list[Any], ack_id: int | None) -> None:
+    def __init__(
+        self, socket: ClientSocket, name: str | int | float, args: list[Any], ack_id: int | None, generation: int = 0
+    ) -> None:
         self.socket = socket
         self.name = name
         self.args = args
         #: Not None: the server waits for an acknowledgement, see :meth:`acknowledge`.
         self.ack_id = ack_id
+        #: Which connection it came by: the next one knows nothing of its acknowledgement.
+        self.generation = generation
 
     def acknowledge(self, *args: object) -> None:
         """Answer the server, once. Raises LocalProtocolError if it does not wait for an answer, or has got one."""

@@ -177,7 +177,7 @@ class _Held:
         return len(self._events)
 
     def add(self, event: Any) -> None:
-        size = _size_of(event.data if hasattr(event, "data") else event.args)
+        size = size_of(event.data if hasattr(event, "data") else event.args)
         self._events.append((event, size))
         self.size += size
 
@@ -193,7 +193,7 @@ class _Held:
         self.size = sum(size for _, size in self._events)
 
 
-def _size_of(value: object) -> int:
+def size_of(value: object) -> int:
     """About how many bytes of memory a value takes that came from a client."""
     size = 0
     pending = [value]

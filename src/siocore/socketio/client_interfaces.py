@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from siocore.client_options import ClientOptions
 from siocore.driven import ClientEndpoint
 from siocore.link import ClientLink
+from siocore.target import Target
 
 if TYPE_CHECKING:
     from siocore.errors import ConnectError
-    from siocore.socketio.manager import Manager
 
 __all__ = ["LinkOpener", "LinkUser"]
 
@@ -53,6 +54,6 @@ class LinkOpener(ClientEndpoint):
 
     __slots__ = ()
 
-    def open_link(self, manager: Manager) -> ClientLink:
-        """Begin to open a link with ``manager.target`` and ``manager.options``, for ``manager``, which is told."""
+    def open_link(self, target: Target, options: ClientOptions, user: LinkUser) -> ClientLink:
+        """Begin to open a link, for ``user``, which is told what becomes of it."""
         raise NotImplementedError
