@@ -9,9 +9,9 @@ from siocore.client_events import AuthRequested, ClientEvent
 from siocore.client_options import ClientOptions
 from siocore.codec.message import BinaryMessage, Outgoing, TextMessage
 from siocore.errors import BufferFull, ConnectError
-from siocore.link import ClientLink
+from siocore.link import ClientLink, LinkUser
 from siocore.request import Request
-from siocore.socketio.client_interfaces import LinkOpener, LinkUser
+from siocore.socketio.client_interfaces import LinkOpener
 from siocore.socketio.client_socket import ClientSocket
 from siocore.socketio.manager import Manager
 from siocore.target import Target

@@ -11,8 +11,9 @@ from siocore.waiting import Waiter
 
 if TYPE_CHECKING:
     from siocore.codec.message import Outgoing
+    from siocore.errors import ConnectError
 
-__all__ = ["ClientLink", "Link"]
+__all__ = ["ClientLink", "Link", "LinkUser"]
 
 #: Reading goes on when this part of what may be kept is left.
 _RESUME_SHARE = 0.5
@@ -161,6 +162,40 @@ class ClientLink(Link):
 
     def abandon(self) -> None:
         """Drop it at once: no goodbye, no callback."""
+        raise NotImplementedError
+
+
+class LinkUser:
+    """Whoever opened a link: told of it, in this order. Each call names the link, since an old one may still speak."""
+
+    __slots__ = ()
+
+    def link_opened(self, link: ClientLink) -> None:
+        """Messages can be sent."""
+        raise NotImplementedError
+
+    def link_text(self, link: ClientLink, text: str, start: int) -> None:
+        """A text message; it begins at index ``start``."""
+        raise NotImplementedError
+
+    def link_binary(self, link: ClientLink, data: bytes) -> None:
+        """A binary message."""
+        raise NotImplementedError
+
+    def link_pinged(self, link: ClientLink) -> None:
+        """The server has sent a PING (revision 3: has answered ours)."""
+        raise NotImplementedError
+
+    def link_upgraded(self, link: ClientLink) -> None:
+        """It has gone over to another transport."""
+        raise NotImplementedError
+
+    def link_closed(self, link: ClientLink, reason: str, detail: str, error: ConnectError | None) -> None:
+        """The link is over, once; also after our own ``close()``, but not after ``abandon()``.
+
+        ``reason`` is JavaScript's: "transport close", "transport error", "ping timeout" or "forced close". ``error`` is
+        set if the link never opened, and says why.
+        """
         raise NotImplementedError
 
 

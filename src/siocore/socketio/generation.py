@@ -15,9 +15,8 @@ from siocore._speedups import Packet, Reconstructor, decode_socket_packet
 from siocore.client_events import ClientEvent
 from siocore.codec.parser import PacketReader
 from siocore.errors import ConnectError, DecodeError
-from siocore.link import ClientLink
+from siocore.link import ClientLink, LinkUser
 from siocore.packets import SocketPacketType
-from siocore.socketio.client_interfaces import LinkUser
 from siocore.socketio.client_states import ClientSocketState
 from siocore.timers import Timer
 
