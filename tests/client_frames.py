@@ -28,5 +28,20 @@ def client_frame(
     return header + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
 
 
+def turned_round(stream: bytes) -> bytes:
+    """The frames of the one side as the other sends them: masked ones without, and unmasked ones with a mask."""
+    made = b""
+    while len(stream) >= 2:
+        second = stream[1]
+        start = {126: 4, 127: 10}.get(second & 0x7F, 2)
+        length = second & 0x7F if start == 2 else int.from_bytes(stream[2:start], "big")
+        header = bytes((stream[0], second ^ 0x80)) + stream[2:start]
+        key, rest = (stream[start : start + 4], stream[start + 4 :]) if second & 0x80 else (KEY, stream[start:])
+        payload, stream = rest[:length], rest[length:]
+        made += header if second & 0x80 else header + key
+        made += bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+    return made + stream
+
+
 def close_payload(code: int, reason: bytes = b"") -> bytes:
     return code.to_bytes(2, "big") + reason

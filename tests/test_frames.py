@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, TextMessage
 
-from client_frames import BINARY, CONTINUATION, PING, TEXT, client_frame
+from client_frames import BINARY, CONTINUATION, KEY, PING, TEXT, client_frame
 from siocore.codec import frames as pure
 
 IMPLEMENTATIONS: list[ModuleType] = [pure]
@@ -66,6 +66,13 @@ GOOD_UTF8 = [
 def parse(frames: ModuleType, data: bytes | bytearray, start: int = 0, limit: int = NO_LIMIT) -> tuple[int, list[Any]]:
     out: list[str | bytes] = []
     return frames.parse_frames(data, start, limit, out), out
+
+
+def parse_unmasked(
+    frames: ModuleType, data: bytes | bytearray, start: int = 0, limit: int = NO_LIMIT
+) -> tuple[int, list[Any]]:
+    out: list[str | bytes] = []
+    return frames.parse_unmasked_frames(data, start, limit, out), out
 
 
 def outcome(function: Any, *args: object) -> object:
@@ -123,6 +130,50 @@ def test_only_bytes_are_framed(frames: ModuleType, wrong: object) -> None:
         frames.message_frames(b"x", [b"y", wrong])
     with pytest.raises(TypeError):
         frames.message_frames(b"x", (b"y",))
+
+
+@each_implementation
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("key", [KEY, b"\0\0\0\0", b"\xff\x80\x7f\x01"])
+def test_masked_frames_are_those_of_a_client(frames: ModuleType, length: int, key: bytes) -> None:
+    payload = (bytes(range(256)) * (length // 256 + 1))[:length]
+    assert frames.masked_text_frame(payload, key) == client_frame(TEXT, payload, key=key)
+    assert frames.masked_binary_frame(payload, key) == client_frame(BINARY, payload, key=key)
+
+
+@each_implementation
+@pytest.mark.parametrize("length", LENGTHS)
+def test_masked_message_and_attachments_share_one_buffer(frames: ModuleType, length: int) -> None:
+    text, attachments = b"x" * length, [b"", bytes(range(200)) * (length // 200), b"b"]
+    keys = b"\x01\x02\x03\x04\xff\xfe\xfd\xfc\x80\x81\x82\x83\x10\x20\x30\x40"
+    expected = client_frame(TEXT, b"4" + text, key=keys[:4])
+    assert frames.masked_message_frames(text, [], keys[:4]) == expected
+    for at, attachment in enumerate(attachments, 1):
+        expected += client_frame(BINARY, attachment, key=keys[4 * at : 4 * at + 4])
+    assert frames.masked_message_frames(text, attachments, keys) == expected
+
+
+@each_implementation
+def test_masked_frames_need_bytes_and_a_key_for_each(frames: ModuleType) -> None:
+    for wrong in ("text", bytearray(b"x"), memoryview(b"x"), None, 5):
+        with pytest.raises(TypeError):
+            frames.masked_text_frame(wrong, KEY)
+        with pytest.raises(TypeError):
+            frames.masked_binary_frame(b"x", wrong)
+        with pytest.raises(TypeError):
+            frames.masked_message_frames(b"x", [wrong], KEY * 2)
+        with pytest.raises(TypeError):
+            frames.masked_message_frames(b"x", [], wrong)
+    with pytest.raises(TypeError):
+        frames.masked_message_frames(b"x", (b"y",), KEY * 2)
+    for key in (b"", b"abc", b"abcde"):
+        with pytest.raises(ValueError, match="4 bytes"):
+            frames.masked_text_frame(b"x", key)
+        with pytest.raises(ValueError, match="4 bytes"):
+            frames.masked_binary_frame(b"x", key)
+    for keys in (KEY, KEY * 3):
+        with pytest.raises(ValueError, match="8 bytes"):
+            frames.masked_message_frames(b"x", [b"y"], keys)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -196,6 +247,64 @@ def test_uncommon_frame_is_left(frames: ModuleType, frame: bytes) -> None:
 
 
 @each_implementation
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("make", [bytes, bytearray])
+def test_common_frames_of_a_server_are_consumed(frames: ModuleType, length: int, make: type[bytes]) -> None:
+    text, data = "t" * length, (bytes(range(256)) * (length // 256 + 1))[:length]
+    stream = frames.text_frame(text.encode()) + frames.binary_frame(data)
+    position, messages = parse_unmasked(frames, make(stream))
+    assert (position, messages) == (len(stream), [text, data])
+    assert type(messages[1]) is bytes
+    cuts = range(len(stream)) if length < 200 else [*range(20), len(stream) // 2 + 5, len(stream) - 1]
+    first = len(stream) // 2
+    for cut in cuts:
+        assert parse_unmasked(frames, stream[:cut]) == ((first, [text]) if cut >= first else (0, []))
+
+
+@each_implementation
+@pytest.mark.parametrize("bad", BAD_UTF8)
+def test_bad_text_of_a_server_is_left_where_it_is(frames: ModuleType, bad: bytes) -> None:
+    good = frames.text_frame(b"good")
+    for payload in (b"a" * 200 + bad, bad + b"a" * 7, bad):
+        assert parse_unmasked(frames, good + frames.text_frame(payload) + good) == (len(good), ["good"])
+
+
+@each_implementation
+@pytest.mark.parametrize(
+    "frame",
+    [
+        client_frame(TEXT, b"a", key=None, fin=False),
+        client_frame(CONTINUATION, b"a", key=None),
+        client_frame(PING, b"a", key=None),
+        client_frame(TEXT, b"a", key=None, rsv=4),
+        client_frame(TEXT, b"abcdef"),
+        client_frame(TEXT, b""),
+        client_frame(TEXT, b"a" * 126),
+        client_frame(BINARY, b"a" * 70_000),
+        client_frame(TEXT, b"a" * 125, key=None, width=2),
+        client_frame(TEXT, b"a", key=None, width=8),
+        client_frame(BINARY, b"a" * 0xFFFF, key=None, width=8),
+        client_frame(BINARY, b"a" * 100, key=None, declared=1 << 63),
+        client_frame(BINARY, b"a" * 100, key=None, declared=(1 << 64) - 1),
+        client_frame(BINARY, b"a" * 100, key=None, declared=(1 << 64) - 10),
+        client_frame(BINARY, b"a" * 100, key=None, declared=(1 << 63) - 1),
+    ],
+)
+def test_uncommon_frame_of_a_server_is_left(frames: ModuleType, frame: bytes) -> None:
+    good = frames.binary_frame(b"good")
+    assert parse_unmasked(frames, good + frame + good) == (len(good), [b"good"])
+
+
+@each_implementation
+@pytest.mark.parametrize("limit", [0, 1, 125, 126, 1_000, 65_535, 65_536])
+def test_largest_payload_of_a_server_is_parsed_and_one_more_byte_is_not(frames: ModuleType, limit: int) -> None:
+    fits, over = frames.binary_frame(b"x" * limit), frames.binary_frame(b"x" * (limit + 1))
+    assert parse_unmasked(frames, fits, limit=limit) == (len(fits), [b"x" * limit])
+    assert parse_unmasked(frames, over, limit=limit) == (0, [])
+    assert parse_unmasked(frames, b"\xff\xff" + fits, start=2) == (2 + len(fits), [b"x" * limit])
+
+
+@each_implementation
 @pytest.mark.parametrize("limit", [0, 1, 125, 126, 1_000, 65_535, 65_536])
 def test_largest_payload_is_parsed_and_one_more_byte_is_not(frames: ModuleType, limit: int) -> None:
     fits, over = client_frame(BINARY, b"x" * limit), client_frame(BINARY, b"x" * (limit + 1))
@@ -231,14 +340,16 @@ class BytesOfOurs(bytes):
 @pytest.mark.parametrize("wrong", ["text", memoryview(b"abcd"), BytesOfOurs(b"abcd"), None, 5, [b"abcd"]])
 def test_only_bytes_are_read(frames: ModuleType, wrong: object) -> None:
     with pytest.raises(TypeError):
-        frames.parse_frames(wrong, 0, 100, [])
-    with pytest.raises(TypeError):
         frames.apply_mask(wrong, b"abcd", 0)
+    for parser in (frames.parse_frames, frames.parse_unmasked_frames):
+        with pytest.raises(TypeError):
+            parser(wrong, 0, 100, [])
+        if not isinstance(wrong, int):
+            with pytest.raises(TypeError):
+                parser(b"", wrong, 100, [])
+            with pytest.raises(TypeError):
+                parser(b"", 0, wrong, [])
     if not isinstance(wrong, int):
-        with pytest.raises(TypeError):
-            frames.parse_frames(b"", wrong, 100, [])
-        with pytest.raises(TypeError):
-            frames.parse_frames(b"", 0, wrong, [])
         with pytest.raises(TypeError):
             frames.apply_mask(b"", b"abcd", wrong)
 
@@ -248,15 +359,18 @@ def test_messages_go_to_a_list(frames: ModuleType) -> None:
     for wrong in ((), None, ListOfOurs(), bytearray()):
         with pytest.raises(TypeError):
             frames.parse_frames(b"", 0, 100, wrong)
+        with pytest.raises(TypeError):
+            frames.parse_unmasked_frames(b"", 0, 100, wrong)
 
 
 @each_implementation
 def test_numbers_out_of_range_are_refused(frames: ModuleType) -> None:
     for number, error in ((-1, ValueError), (sys.maxsize + 1, OverflowError), (-sys.maxsize - 2, OverflowError)):
-        with pytest.raises(error):
-            frames.parse_frames(b"", number, 100, [])
-        with pytest.raises(error):
-            frames.parse_frames(b"", 0, number, [])
+        for parser in (frames.parse_frames, frames.parse_unmasked_frames):
+            with pytest.raises(error):
+                parser(b"", number, 100, [])
+            with pytest.raises(error):
+                parser(b"", 0, number, [])
         with pytest.raises(error):
             frames.apply_mask(b"", b"abcd", number)
     for key in (b"", b"abc", b"abcde"):
@@ -291,6 +405,9 @@ def test_masking_follows_the_offset(frames: ModuleType) -> None:
 def frame_streams(draw: st.DrawFn) -> bytes:
     """Mostly common frames, with anything else between them, cut anywhere."""
     parts = []
+    masks = [b"\0\0\0\0", b"\x37\xfa\x21\x3d", b"\xff\x80\x7f\x01", None]
+    # Of a client, with one unmasked frame now and then, or of a server, the other way round.
+    keys = draw(st.sampled_from([masks, [None, None, None, KEY]]))
     for _ in range(draw(st.integers(0, 6))):
         payload = draw(
             st.one_of(
@@ -306,7 +423,7 @@ def frame_streams(draw: st.DrawFn) -> bytes:
                 payload,
                 fin=draw(st.sampled_from([True, True, True, False])),
                 rsv=draw(st.sampled_from([0, 0, 0, 0, 1, 4])),
-                key=draw(st.sampled_from([b"\0\0\0\0", b"\x37\xfa\x21\x3d", b"\xff\x80\x7f\x01", None])),
+                key=draw(st.sampled_from(keys)),
                 width=width if width is not None else None,
             )
         )
@@ -344,11 +461,26 @@ def test_what_is_parsed_is_what_wsproto_reads(frames: ModuleType, stream: bytes)
     assert messages == read
 
 
+@each_implementation
+@given(stream=streams)
+def test_what_is_parsed_of_a_server_is_what_wsproto_reads(frames: ModuleType, stream: bytes) -> None:
+    position, messages = parse_unmasked(frames, stream)
+    client = Connection(ConnectionType.CLIENT)
+    client.receive_data(stream[:position])
+    read = []
+    for event in client.events():
+        assert isinstance(event, (TextMessage, BytesMessage))
+        assert event.message_finished
+        read.append(event.data)
+    assert messages == read
+
+
 @needs_both
 @given(stream=streams, start=st.integers(0, 70), limit=st.sampled_from([0, 1, 40, 125, 126, NO_LIMIT]))
 def test_compiled_parser_equals_pure(stream: bytes, start: int, limit: int) -> None:
-    python, cython = (parse(frames, stream, start, limit) for frames in IMPLEMENTATIONS)
-    assert python == cython
+    for parser in (parse, parse_unmasked):
+        python, cython = (parser(frames, stream, start, limit) for frames in IMPLEMENTATIONS)
+        assert python == cython
 
 
 anything = st.one_of(
@@ -371,11 +503,21 @@ anything = st.one_of(
 def test_compiled_functions_equal_pure_for_wrong_arguments(data: st.DataObject) -> None:
     name, arguments = data.draw(
         st.sampled_from(
-            [("text_frame", 1), ("binary_frame", 1), ("message_frames", 2), ("parse_frames", 4), ("apply_mask", 3)]
+            [
+                ("text_frame", 1),
+                ("binary_frame", 1),
+                ("message_frames", 2),
+                ("masked_text_frame", 2),
+                ("masked_binary_frame", 2),
+                ("masked_message_frames", 3),
+                ("parse_frames", 4),
+                ("parse_unmasked_frames", 4),
+                ("apply_mask", 3),
+            ]
         )
     )
     args = [data.draw(anything) for _ in range(arguments)]
-    if name == "parse_frames" and data.draw(st.booleans()):
+    if name.startswith("parse") and data.draw(st.booleans()):
         args[0], args[3] = data.draw(streams), []
     python, cython = (
         outcome(getattr(frames, name), *[list(arg) if type(arg) is list else arg for arg in args])

@@ -27,6 +27,7 @@ __all__ = [
 cdef enum:
     TEXT = 0x81
     BINARY = 0x82
+    MESSAGE = 0x34  # the packet type "4"
 
 cdef uint64_t HIGH_BITS = 0x8080808080808080ULL
 
@@ -96,7 +97,7 @@ cpdef masked_message_frames(text, attachments, keys):
     length = PyBytes_GET_SIZE(text)
     out = write_masked_header(out, TEXT, length + 1, key)
     # The packet type takes the first byte of the key: the text begins with the second one.
-    out[0] = b"4" ^ key[0]
+    out[0] = MESSAGE ^ key[0]
     for i in range(4):
         rotated[i] = key[(i + 1) & 3]
     unmask(out + 1, <const uint8_t*>PyBytes_AS_STRING(text), <uint64_t>length, load32(rotated))
