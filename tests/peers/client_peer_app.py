@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import siocore
@@ -21,7 +22,7 @@ def check_token(socket: siocore.Socket) -> None:
         raise siocore.ConnectionRefused("not authorized", data={"retry": False, "codes": [1, 2]})
 
 
-def event(name: str) -> Any:
+def event(name: str) -> Callable[[Any], Any]:
     def register(handler: Any) -> Any:
         for namespace in NAMESPACES:
             namespace.on(name)(handler)

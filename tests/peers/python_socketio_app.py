@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import socketio  # type: ignore[import-untyped]
@@ -12,7 +13,7 @@ NAMESPACES = ("/", "/second", "/third", "/private")
 collected: dict[str, list[Any]] = {}
 
 
-def event(name: str) -> Any:
+def event(name: str) -> Callable[[Any], Any]:
     """Registers ``handler(namespace, sid, *args)`` in every namespace."""
 
     def register(handler: Any) -> Any:
