@@ -13,14 +13,15 @@ SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
 say = @printf '== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick instructions lint docs clean peers bench-peers chromium valgrind
+.PHONY: help demo test bench bench-quick bench-clients instructions lint docs clean peers bench-peers chromium valgrind
 
 help:
 	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
 	@echo 'make test         set everything up and run the tests (ARGS="-k name" goes to pytest)'
 	@echo 'make lint         ruff and mypy'
-	@echo 'make bench        measure codecs and servers, for about half an hour; writes bench/results/'
+	@echo 'make bench        measure codecs, servers and clients, for about 35 minutes; writes bench/results/'
 	@echo 'make bench-quick  the servers in under five minutes: fewer of them, rougher figures'
+	@echo 'make bench-clients  the clients alone, for about five minutes (ARGS="--quick": under two)'
 	@echo 'make instructions count instructions; fails where a message takes more than bench/instructions/baseline.json says'
 	@echo 'make docs         build the documentation into docs/_build/html'
 	@echo 'make clean        remove what was built (not $(VENV) and node_modules)'
@@ -47,6 +48,12 @@ bench: $(VENV)/siocore.dev bench-peers
 	@$(BIN)/python -m pytest -q bench/test_codec.py --benchmark-columns=min,median --benchmark-sort=name
 	$(say) 'measuring the servers (about 25 minutes, on an otherwise quiet machine)'
 	@$(BIN)/python -m bench $(ARGS)
+	$(say) 'measuring the clients (about five minutes)'
+	@$(BIN)/python -m bench.clients
+
+bench-clients: $(VENV)/siocore.dev bench-peers
+	$(say) 'measuring the clients'
+	@$(BIN)/python -m bench.clients $(ARGS)
 
 bench-quick: $(VENV)/siocore.dev bench-peers
 	$(say) 'measuring, quickly'

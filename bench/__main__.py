@@ -77,7 +77,7 @@ def chosen(options: argparse.Namespace) -> tuple[tuple[Workload, ...], tuple[Pee
     return rows, peers
 
 
-def command(arguments: list[str]) -> str:
+def command(arguments: list[str], program: str = "bench") -> str:
     """The command line, without the folder for the results: where that is says nothing about them."""
     words = iter(arguments)
     said = []
@@ -86,7 +86,7 @@ def command(arguments: list[str]) -> str:
             next(words, None)
         elif not word.startswith("--output="):
             said.append(word)
-    return " ".join(["python -m bench", *said])
+    return " ".join([f"python -m {program}", *said])
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from bench import targets
 from bench.figures import Cell, Results, Row
 from bench.servers import Peer
 
-__all__ = ["machine", "tables", "write"]
+__all__ = ["aligned", "cpu_text", "figure", "inline", "machine", "tables", "write"]
 
 #: Above this share of its core the generator, not the server, may have set the pace.
 GENERATOR_LIMIT = 0.95
@@ -51,7 +51,7 @@ def write(results: Results, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_json(results), indent=1, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-    about = "\n".join(f"* {name}: {_inline(value)}" for name, value in results.about.items())
+    about = "\n".join(f"* {name}: {inline(value)}" for name, value in results.about.items())
     versions = "\n".join(f"* {name}: {version}" for name, version in results.versions.items())
     head = "# Load bench\n\n" + about + "\n" + versions + "\n\nREADME.md, one folder up, says what the figures mean.\n"
     (folder / "table.md").write_text(f"{head}\n{tables(results)}", encoding="utf-8")
@@ -93,12 +93,12 @@ def _loads(results: Results, rows: list[Row]) -> list[str]:
         return []
     return [
         "## Server CPU, µs per message: median (min–max), less is better",
-        _table(results, rows, _cpu),
+        _table(results, rows, cpu_text),
         "## Messages per second: median, more is better",
         _table(results, rows, _rate),
         MARKS,
         "## Time to the answer under this load, ms: p50 / p99",
-        _table(results, rows, lambda cell: _figures(cell, "p50_ms", "p99_ms")),
+        _table(results, rows, lambda cell: figures(cell, "p50_ms", "p99_ms")),
     ]
 
 
@@ -117,7 +117,7 @@ def _growth(results: Results, rows: list[Row]) -> list[str]:
     lines = []
     for silent in (True, False):
         alike = [row for row in rows if (row.workload.active is not None) == silent]
-        lines += [_line(results, row, _cpu) for row in alike]
+        lines += [_line(results, row, cpu_text) for row in alike]
         if len(alike) > 1:
             lines.append(["… largest / smallest", *(_extent(alike, peer) for peer in results.peers)])
     return ["## Growth: server CPU, µs per message: median (min–max), flat is best", _markdown(results, lines)]
@@ -127,7 +127,7 @@ def _rooms(results: Results, rows: list[Row]) -> list[str]:
     lines = []
     for mode in ("room", "join"):
         of_mode = [row for row in rows if row.workload.mode == mode]
-        lines += [_line(results, row, _cpu) for row in of_mode]
+        lines += [_line(results, row, cpu_text) for row in of_mode]
         if len(of_mode) > 1:
             lines.append(["… largest / smallest", *(_extent(of_mode, peer) for peer in results.peers)])
     heading = "## Rooms: server CPU, µs per delivery (per join and leave): median (min–max), less is better"
@@ -136,7 +136,7 @@ def _rooms(results: Results, rows: list[Row]) -> list[str]:
 
 def _idle(results: Results, rows: list[Row]) -> list[str]:
     heading = "## Resident memory per connection, KB: idle / after one message each, less is better"
-    return [heading, _table(results, rows, lambda cell: _figures(cell, "kb_idle", "kb_spoken"))] if rows else []
+    return [heading, _table(results, rows, lambda cell: figures(cell, "kb_idle", "kb_spoken"))] if rows else []
 
 
 def _heartbeats(results: Results, rows: list[Row]) -> list[str]:
@@ -159,7 +159,7 @@ def _ratios(results: Results) -> list[str]:
         for row in results.rows
     ]
     heads = [f"{our.name.removeprefix('siocore-')} / {other.name}" for our, other in pairs]
-    return ["## siocore's CPU per message (or time, or memory) as a share of a peer's", _aligned(heads, lines)]
+    return ["## siocore's CPU per message (or time, or memory) as a share of a peer's", aligned(heads, lines)]
 
 
 def _targets(results: Results) -> list[str]:
@@ -168,7 +168,7 @@ def _targets(results: Results) -> list[str]:
         return []
     lines = [[title, *(str(outcome) for outcome in outcomes.values())] for title, outcomes in judged]
     heads = [name.removeprefix("siocore-") for name in judged[0][1]]
-    return ["## Targets", _aligned(heads, lines)]
+    return ["## Targets", aligned(heads, lines)]
 
 
 def _ratio(row: Row, our: Peer, other: Peer, key: str) -> str:
@@ -182,10 +182,10 @@ def _extent(rows: list[Row], peer: Peer) -> str:
     return f"{max(costs) / min(costs):.2f}" if len(costs) > 1 else "–"
 
 
-def _cpu(cell: Cell) -> str:
+def cpu_text(cell: Cell) -> str:
     low, high = cell.spread("cpu_us")
-    spread = f" ({_figure(low)}–{_figure(high)})" if len(cell.runs) > 1 else ""
-    return f"{_figure(cell.median('cpu_us'))}{spread}"
+    spread = f" ({figure(low)}–{figure(high)})" if len(cell.runs) > 1 else ""
+    return f"{figure(cell.median('cpu_us'))}{spread}"
 
 
 def _rate(cell: Cell) -> str:
@@ -196,7 +196,7 @@ def _rate(cell: Cell) -> str:
 
 def _tail(cell: Cell) -> str:
     late = (cell.median("delay_ms") or 0.0) > DELAY_LIMIT * (cell.median("p99_ms") or 0.0)
-    return _figures(cell, "p50_ms", "p99_ms", "p999_ms") + ("!" if cell.overloaded else "~" if late else "")
+    return figures(cell, "p50_ms", "p99_ms", "p999_ms") + ("!" if cell.overloaded else "~" if late else "")
 
 
 def _load(cell: Cell) -> str:
@@ -204,14 +204,14 @@ def _load(cell: Cell) -> str:
 
 
 def _heartbeat(cell: Cell) -> str:
-    return f"{cell.median('server_busy'):.2%} / {_figure(cell.median('cpu_us'))}"
+    return f"{cell.median('server_busy'):.2%} / {figure(cell.median('cpu_us'))}"
 
 
-def _figures(cell: Cell, *keys: str) -> str:
-    return " / ".join(_figure(cell.median(key)) for key in keys)
+def figures(cell: Cell, *keys: str) -> str:
+    return " / ".join(figure(cell.median(key)) for key in keys)
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
     """Three significant digits, never an exponent."""
     if value is None:
         return "–"
@@ -236,10 +236,10 @@ def _text(cell: Cell | None, cell_text: CellText) -> str:
 
 def _markdown(results: Results, lines: list[list[str]]) -> str:
     """A column for each peer."""
-    return _aligned([peer.title for peer in results.peers], lines)
+    return aligned([peer.title for peer in results.peers], lines)
 
 
-def _aligned(heads: list[str], lines: list[list[str]]) -> str:
+def aligned(heads: list[str], lines: list[list[str]]) -> str:
     table = [["", *heads], *lines]
     widths = [max(len(line[index]) for line in table) for index in range(len(heads) + 1)]
 
@@ -254,7 +254,7 @@ def _aligned(heads: list[str], lines: list[list[str]]) -> str:
     return "\n".join([row(table[0]), row(rule), *(row(line) for line in lines)])
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
     return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)
 
 

@@ -16,7 +16,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PEERS", "BenchError", "Build", "Peer", "Process", "built", "probe", "running", "select"]
+__all__ = [
+    "PEERS",
+    "BenchError",
+    "Build",
+    "Peer",
+    "Process",
+    "built",
+    "environment",
+    "probe",
+    "running",
+    "said",
+    "select",
+]
 
 HERE = Path(__file__).resolve().parent
 START_TIMEOUT = 20.0
@@ -155,13 +167,13 @@ def probe(peer: Peer) -> tuple[str, None] | tuple[None, str]:
         return None, reason
     command = _resolved(peer.probe)
     try:
-        done = subprocess.run(command, cwd=HERE, env=_environment(), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=HERE, env=environment(), capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, f"{peer.hint} ({type(error).__name__})"
     if done.returncode == 0:
         return done.stdout.strip(), None
     lines = [line for line in done.stderr.splitlines() if "Error" in line]
-    return None, f"{peer.hint} ({_said(lines[0])})" if lines else peer.hint
+    return None, f"{peer.hint} ({said(lines[0])})" if lines else peer.hint
 
 
 def built(peer: Peer) -> bool:
@@ -200,12 +212,12 @@ def _build(peer: Peer, build: Build) -> str | None:
         return f"{peer.hint} ({tool}: {type(error).__name__})"
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"]
-        return f"{peer.hint} ({tool}: {_said(next((line for line in lines if line.startswith('error')), lines[-1]))})"
+        return f"{peer.hint} ({tool}: {said(next((line for line in lines if line.startswith('error')), lines[-1]))})"
     _stamp(peer).touch()
     return None
 
 
-def _said(line: str) -> str:
+def said(line: str) -> str:
     """What a program said, without what names the machine, its folders or the hosts that it fetches from."""
     return PRIVATE.sub("…", line.strip().replace(f"{HERE.parent}{os.sep}", ""))
 
@@ -215,7 +227,8 @@ def _resolved(command: tuple[str, ...]) -> list[str]:
     return [str(program) if program.is_file() else command[0], *command[1:]]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The variables of a server or client that is measured."""
     # A source tree with its modules built in place is measured as it stands, as is an installed package.
     source = HERE.parent / "src"
     paths = [str(source), os.environ.get("PYTHONPATH", "")]
@@ -229,7 +242,7 @@ def running(peer: Peer, core: int) -> Iterator[Process]:
         process = subprocess.Popen(
             _resolved(peer.command),
             cwd=HERE,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -243,8 +256,8 @@ def running(peer: Peer, core: int) -> Iterator[Process]:
                 process.wait(1)
             log.seek(0)
             lines = log.read().split("\n")
-            said = next((line for line in reversed(lines) if line.strip()), "")
-            raise BenchError(f"{error} ({_said(said)})" if said else str(error)) from None
+            last = next((line for line in reversed(lines) if line.strip()), "")
+            raise BenchError(f"{error} ({said(last)})" if last else str(error)) from None
         finally:
             process.terminate()
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.figures import Results
 from bench.workloads import AMONG, GROWTH
 
-__all__ = ["BINDINGS", "Outcome", "judge"]
+__all__ = ["BINDINGS", "CLIENT_TARGETS", "TARGETS", "Outcome", "as_json", "judge"]
 
 BINDINGS = ("siocore-trio", "siocore-asyncio")
 #: What "the same cost" may differ by: both ways from the middle of the cheapest and the dearest.
@@ -29,18 +29,20 @@ class Outcome:
 
 NOT_MEASURED = Outcome("not measured", None)
 Judge = Callable[[Results, str], Outcome]
+Targets = tuple[tuple[str, Judge], ...]
 
 
-def judge(results: Results) -> list[tuple[str, dict[str, Outcome]]]:
+def judge(results: Results, targets: Targets | None = None) -> list[tuple[str, dict[str, Outcome]]]:
     """Every target, in words, with the outcome for each binding that the run was to measure."""
     bindings = [peer.name for peer in results.peers if peer.name in BINDINGS]
-    return [(title, {name: decide(results, name) for name in bindings}) for title, decide in TARGETS]
+    chosen = TARGETS if targets is None else targets
+    return [(title, {name: decide(results, name) for name in bindings}) for title, decide in chosen]
 
 
-def as_json(results: Results) -> list[dict[str, Any]]:
+def as_json(results: Results, targets: Targets | None = None) -> list[dict[str, Any]]:
     return [
         {"target": title} | {name: {"value": each.text, "met": each.met} for name, each in outcomes.items()}
-        for title, outcomes in judge(results)
+        for title, outcomes in judge(results, targets)
     ]
 
 
@@ -115,7 +117,7 @@ def _sooner(workload: str, other: str) -> Judge:
     return decide
 
 
-TARGETS: tuple[tuple[str, Judge], ...] = (
+TARGETS: Targets = (
     ("ack-20x1: CPU per message at most 0.55 of Node.js'", _ratio("ack-20x1", "node", 0.55)),
     ("ack-20x1: CPU per message at most 1.7 of the floor's", _ratio("ack-20x1", "floor", 1.7)),
     ("ack-20x8: CPU per message at most 0.2 of Node.js'", _ratio("ack-20x8", "node", 0.2)),
@@ -140,4 +142,14 @@ TARGETS: tuple[tuple[str, Judge], ...] = (
     (f"join: the same (±{TOLERANCE:.0%}) among 100 and 10,000 clients", _flat(("join-100", "join-10000"))),
     ("tail-half: p99 below Node.js', each at half of its own rate", _sooner("tail-half", "node")),
     ("tail-node: p99 below Node.js', each at half of Node.js' rate", _sooner("tail-node", "node")),
+)
+
+#: Of ``python -m bench.clients``.
+CLIENT_TARGETS: Targets = tuple(
+    (f"{workload}: CPU per event {words}", _ratio(workload, other, most))
+    for workload in ("ack-1x1", "ack-1x8", "ack-20x1", "incoming")
+    for words, other, most in (
+        ("at most 0.2 of python-socketio's", "python-socketio", 0.2),
+        ("below Node.js'", "node", 1.0),
+    )
 )

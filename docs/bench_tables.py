@@ -1,7 +1,8 @@
 """Sphinx directives that show the committed figures of the bench (bench/results/results.json).
 
 ``.. bench-table:: cpu_us ack-20x1 ack-20x8`` shows a figure of some workloads for every server, ``.. bench-targets::``
-the targets and whether they were met, ``.. bench-about::`` the machine and the versions.
+the targets and whether they were met, ``.. bench-about::`` the machine and the versions. With ``clients`` as the last
+argument they show the figures of the clients (bench/results/clients.json).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 from tables import make_table
 
-RESULTS = Path(__file__).resolve().parent.parent / "bench" / "results" / "results.json"
+RESULTS = Path(__file__).resolve().parent.parent / "bench" / "results"
 SHORT = {
     "siocore-trio": "siocore, trio",
     "siocore-asyncio": "siocore, asyncio",
     "siocore-uvloop": "siocore, uvloop",
+    "siocore-sync": "siocore, blocking",
     "node": "Node.js",
     "python-socketio": "python-socketio",
     "socketioxide": "socketioxide",
@@ -30,8 +32,12 @@ SHORT = {
 
 
 @cache
-def results() -> Any:
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+def results(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def which(arguments: list[str]) -> str:
+    return "clients" if "clients" in arguments else "results"
 
 
 def figure(row: dict[str, Any], peer: str, keys: list[str]) -> str:
@@ -50,7 +56,7 @@ class BenchTable(Directive):
     def run(self) -> list[nodes.Node]:
         keys = self.arguments[0].split("/")
         wanted = self.arguments[1].split()
-        chosen = [row for row in results()["rows"] if row["workload"] in wanted]
+        chosen = [row for row in results(which(wanted))["rows"] if row["workload"] in wanted]
         peers = [name for name in SHORT if any(figure(row, name, keys) != "–" for row in chosen)]
         rows = [("", *(SHORT[name] for name in peers))]
         rows += [(row["title"], *(figure(row, name, keys) for name in peers)) for row in chosen]
@@ -58,9 +64,11 @@ class BenchTable(Directive):
 
 
 class BenchTargets(Directive):
+    optional_arguments = 1
+
     def run(self) -> list[nodes.Node]:
         rows = [("target", "trio", "asyncio")]
-        for target in results()["targets"]:
+        for target in results(which(self.arguments))["targets"]:
             cells = []
             for name in ("siocore-trio", "siocore-asyncio"):
                 outcome = target.get(name, {"value": "not measured", "met": None})
@@ -71,8 +79,10 @@ class BenchTargets(Directive):
 
 
 class BenchAbout(Directive):
+    optional_arguments = 1
+
     def run(self) -> list[nodes.Node]:
-        found = results()
+        found = results(which(self.arguments))
         lines = [
             f"date: {found['date'][:10]}",
             "machine: " + ", ".join(f"{key} {value}" for key, value in found["machine"].items()),

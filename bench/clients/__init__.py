@@ -1,0 +1,1 @@
+"""Clients of Socket.IO, side by side: what an event costs the process that sends or receives it."""
