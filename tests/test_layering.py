@@ -44,7 +44,7 @@ SEPARATE = {"http", "engineio", "socketio", "trio", "asyncio", "sync", "_driver"
 CORE = set().union(*LAYERS[:4])
 #: What the core may not import. Ids are made from the operating system's randomness, in options alone.
 FORBIDDEN = {"trio", "asyncio", "socket", "ssl", "time", "random", "select", "selectors", "threading", "subprocess"}
-ALLOWED_THERE = {"options": {"secrets", "os"}, "client_options": {"random", "os"}}
+ALLOWED_THERE = {"options": {"secrets", "os"}, "client_options": {"random", "os", "time"}}
 ONLY_THERE = {"secrets"}
 
 

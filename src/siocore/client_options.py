@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -146,6 +147,8 @@ class ClientOptions(EngineClientOptions):
     ack_timeout: float | None = None
     #: How Socket.IO packets are written: ``None`` as the protocol says, "msgpack", or a :class:`siocore.Parser`.
     parser: Parser | str | None = None
+    #: Seconds since 1970. Only compared with the times in the offsets of servers that can recover a connection.
+    wall_clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         # Not super(): a dataclass with slots is another class than the one that was written here.

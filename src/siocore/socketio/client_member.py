@@ -302,7 +302,7 @@ class Member(Listening):
         else:
             self.recovered = known is not None and known.pid == pid
             if not self.recovered:
-                self.offsets = Offsets(pid, self.manager)
+                self.offsets = Offsets(pid, self.manager.options.wall_clock)
         early, self._early = self._early, None
         for event in early or ():
             if self.offsets is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from siocore._speedups import encode_packet
 from siocore.client_events import ClientEvent, ClientListenerFailed
+from siocore.client_options import ClientOptions
 from siocore.codec.message import Outgoing, TextMessage
 from siocore.codec.parser import write_packet
 from siocore.errors import BufferFull, LocalProtocolError
@@ -15,7 +16,7 @@ from siocore.link import ClientLink
 from siocore.packets import SocketPacketType
 from siocore.socketio.acks import PendingAck
 from siocore.socketio.client_acks import ClientAck
-from siocore.socketio.client_member import Auth, Member
+from siocore.socketio.client_member import Member
 from siocore.socketio.client_operator import ClientOperator
 from siocore.socketio.client_outbox import Outbox, Postponed
 from siocore.socketio.client_states import ClientSocketState
@@ -55,17 +56,20 @@ class ClientSocket(Member):
         "_outbox",
         "_retries",
         "_uncommon",
+        "options",
     )
 
-    def __init__(self, manager: Manager, namespace: str, auth: Auth) -> None:
-        super().__init__(manager, namespace, auth)
+    def __init__(self, manager: Manager, namespace: str, options: ClientOptions) -> None:
+        super().__init__(manager, namespace, options.auth)
+        #: Its own, and those of the manager it was made for.
+        self.options = options
         self._data: SimpleNamespace | None = None
         self._next_id = 0
         self._acks: dict[int, ClientAck] = {}
         #: None unless something waits for a connection, or for room.
         self._outbox: Outbox | None = None
         self._inbox: Inbox | None = None
-        retries = manager.options.retries
+        retries = options.retries
         self._retries: RetryQueue | None = None if not retries else RetryQueue(self, retries)
         #: Whether events leave in another way than as text at once.
         self._uncommon = manager.parser is not None or self._retries is not None
@@ -129,17 +133,17 @@ class ClientSocket(Member):
     def acknowledge_event(self, event: ClientEvent, args: tuple[object, ...]) -> None:
         """Answer an event of the server. Does nothing when its connection is gone.
 
-        Raises LocalProtocolError if the server does not wait for an answer or has got one, or if it can't be encoded.
+        Raises LocalProtocolError if the server does not wait for an answer or has got one, or if it can't be encoded;
+        BufferFull if too much waits to be sent.
         """
         if event.ack_id is None:
             raise LocalProtocolError("the server does not wait for an acknowledgement of this event, or has got one")
         message = self.encode(_ACK, args, event.ack_id)
-        event.ack_id = None
         generation = self._generation
         link = self.link
-        if link is None or self.state is not _CONNECTED or generation is None or generation.number != event.generation:
-            return
-        link.send_outgoing(message)
+        if link is not None and generation is not None and generation.number == event.generation and self.connected:
+            link.send_outgoing(message)
+        event.ack_id = None
 
     @property
     def volatile(self) -> ClientOperator:
@@ -180,7 +184,7 @@ class ClientSocket(Member):
     def inbox(self) -> Inbox:
         """What no handler takes."""
         if self._inbox is None:
-            self._inbox = Inbox(self, self.manager.options.limits.max_held)
+            self._inbox = Inbox(self, self.options.limits.max_held)
         return self._inbox
 
     # For the modules beside this one --------------------------------------------------------------------------
@@ -211,7 +215,7 @@ class ClientSocket(Member):
     def ask(self, name: str | int, args: tuple[object, ...], timeout: float | None, compress: bool) -> PendingAck:
         """:meth:`emit_with_ack` with everything that it may be told."""
         check_event_name(name)
-        options = self.manager.options
+        options = self.options
         if len(self._acks) >= options.limits.max_pending_acks:
             raise LocalProtocolError(
                 f"{len(self._acks)} acknowledgements are pending for this socket: await them, or use a timeout"
@@ -319,7 +323,7 @@ class ClientSocket(Member):
             self.manager.expired(self._generation)
         outbox = self._outbox
         if outbox is None:
-            limits = self.manager.options.limits
+            limits = self.options.limits
             outbox = Outbox(self, limits.max_buffered, limits.high_water)
         told = self.registered is not None and self.registered.any_outgoing
         outbox.add(Postponed(message, ack_id, data if told else None))
@@ -362,7 +366,7 @@ class ClientSocket(Member):
                     self.manager.hub.push_event(ClientListenerFailed(self, str(data[0]), error))
 
     def _check_attachments(self, attachments: list[bytes]) -> None:
-        limit = self.manager.options.limits.max_attachments
+        limit = self.options.limits.max_attachments
         if len(attachments) > limit:
             raise LocalProtocolError(
                 f"{len(attachments)} binary attachments in one packet: servers refuse more than {limit} and disconnect"

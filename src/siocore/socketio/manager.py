@@ -14,6 +14,7 @@ from siocore.codec.parser import Parser
 from siocore.errors import ConnectError, LocalProtocolError
 from siocore.link import ClientLink
 from siocore.socketio.client_interfaces import LinkOpener
+from siocore.socketio.client_member import Auth
 from siocore.socketio.client_socket import ClientSocket
 from siocore.socketio.generation import Generation
 from siocore.socketio.listeners import Handler, Listeners, Once
@@ -22,8 +23,7 @@ from siocore.target import Target
 from siocore.timers import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-    from typing import Any
+    pass
 
 __all__ = ["Manager", "ManagerState"]
 
@@ -63,6 +63,7 @@ class Manager:
         "__weakref__",
         "_backoff",
         "_generation",
+        "_link_options",
         "_number",
         "_timer",
         "hub",
@@ -87,6 +88,7 @@ class Manager:
         self.registered: Listeners | None = None
         #: Whether an attempt to connect again is under way, or waits for its time.
         self.reconnecting = False
+        self._link_options = options
         self._backoff = Backoff(
             options.reconnection_delay, options.reconnection_delay_max, options.randomization_factor, options.random
         )
@@ -114,22 +116,21 @@ class Manager:
         """Attempts to connect again since the last success."""
         return self._backoff.attempts
 
-    def socket(
-        self,
-        namespace: str = "/",
-        *,
-        auth: Mapping[str, Any] | Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]] | None = None,
-    ) -> ClientSocket:
+    def socket(self, namespace: str = "/", *, auth: Auth = None, options: ClientOptions | None = None) -> ClientSocket:
         """The socket of a namespace: the same one for the same name; it connects if ``auto_connect`` is on.
 
-        Raises LocalProtocolError for a name or ``auth`` that can't be sent.
+        ``auth`` goes with its CONNECT, instead of that of the options. ``options`` are those of the manager, unless
+        this socket has its own ``retries`` and ``ack_timeout``. Raises LocalProtocolError for a name or ``auth`` that
+        can't be sent.
         """
+        if options is None:
+            options = self.options
+        if auth is not None:
+            options = replace(options, auth=auth)
         socket = self.sockets.get(namespace)
         if socket is None:
-            socket = self.sockets[namespace] = ClientSocket(
-                self, namespace, self.options.auth if auth is None else auth
-            )
-        if self.options.auto_connect and not socket.active:
+            socket = self.sockets[namespace] = ClientSocket(self, namespace, options)
+        if options.auto_connect and not socket.active:
             socket.connect()
         return socket
 
@@ -146,6 +147,12 @@ class Manager:
         self._stop("forced close", "the manager was disconnected")
 
     close = disconnect
+
+    def shut_down(self) -> None:
+        """Disconnect every socket, each in its own name, and the connection."""
+        for socket in tuple(self.sockets.values()):
+            socket.disconnect()
+        self.disconnect()
 
     def on(self, name: str) -> Callable[[_H], _H]:
         """Register a handler of what happens to the connection: ``@manager.on("reconnect_attempt")``.
@@ -235,7 +242,7 @@ class Manager:
         """The server speaks Socket.IO 2, as it turns out."""
         link = generation.link
         generation.end()
-        self.options = replace(self.options, protocol=3)
+        self._link_options = replace(self.options, protocol=3)
         if link is not None:
             link.close("forced close", "the server speaks Socket.IO 2")
         for socket in tuple(self.sockets.values()):
@@ -256,7 +263,12 @@ class Manager:
         self.state = ManagerState.OPENING
         self._number += 1
         generation = self._generation = Generation(self, self.sockets, self._number)
-        link = self.hub.open_link(self.target, self.options, generation)
+        try:
+            link = self.hub.open_link(self.target, self._link_options, generation)
+        except Exception:
+            self._end_generation()
+            self._rest()
+            raise
         if not generation.over:
             generation.link = link
 

@@ -24,7 +24,7 @@ class RetryQueue:
         self._socket = socket
         self._retries = retries
         self._attempts: deque[Attempt] = deque()
-        self._limit = socket.manager.options.limits.max_buffered
+        self._limit = socket.options.limits.max_buffered
         self._size = 0
 
     def __len__(self) -> int:
