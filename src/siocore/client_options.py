@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from siocore.options import Limits, PerMessageDeflate
+from siocore.target import Target
 
 if TYPE_CHECKING:
     from siocore.codec.parser import Parser
@@ -116,6 +117,20 @@ class EngineClientOptions:
             raise ValueError(f"per_message_deflate must be a bool or a PerMessageDeflate, not {deflate!r}")
         if deflate is True:
             object.__setattr__(self, "per_message_deflate", PerMessageDeflate())
+
+    def target(self, host: str, port: int, secure: bool) -> Target:
+        """Where a URL with these leads, by the way that the options say."""
+        return Target(
+            host=host,
+            port=port,
+            secure=secure,
+            unix_path=None if self.unix_path is None else os.fspath(self.unix_path),
+            proxy=self.proxy,
+            trust_env=self.trust_env,
+            ssl_context=self.ssl_context,
+            server_hostname=self.server_hostname,
+            local_address=self.local_address,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
