@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -254,14 +255,15 @@ def test_nothing_is_drawn_before_it_is_needed() -> None:
 @pytest.mark.parametrize("wrong", ["text", bytearray(b"x"), None, 5])
 def test_only_bytes_are_sent(wrong: object) -> None:
     websocket = connection()
-    for call in (
-        lambda: websocket.text_frame(wrong),  # type: ignore[arg-type]
-        lambda: websocket.binary_frame(wrong),  # type: ignore[arg-type]
-        lambda: websocket.frames(wrong, []),  # type: ignore[arg-type]
-        lambda: websocket.frames(b"", [wrong]),  # type: ignore[list-item]
+    for call, arguments in (
+        (websocket.text_frame, [wrong]),
+        (websocket.binary_frame, [wrong]),
+        (websocket.frames, [wrong, []]),
+        (websocket.frames, [b"", [wrong]]),
     ):
+        function: Any = call
         with pytest.raises(TypeError):
-            call()
+            function(*arguments)
 
 
 # --- closing ---------------------------------------------------------------------------------------------------------
