@@ -147,6 +147,7 @@ def test_a_call_for_nothing_changes_nothing() -> None:
     with silent() as address, closing(Course([address])) as course:
         [step] = course.watched.values()
         step(0.0)
+        assert course.winner is None
         assert course.errors is None
         assert list(course.watched.values()) == [step]
 

@@ -5,6 +5,7 @@ Nothing here waits. What has begun goes on when the poller says so, beside the c
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections import deque
@@ -14,11 +15,15 @@ from typing import Final
 
 from siocore._driver.interfaces import ClientHost
 from siocore._driver.poller import READ, WRITE
+from siocore._driver.proxies import Proxy, proxy_for
 from siocore._driver.racing import Race, reason_of
 from siocore._driver.resolving import SocketAddress, numeric_addresses, resolved_addresses
 from siocore._driver.sockets import Sockets
 from siocore._driver.tls import ClientTLSStream, tls_advice
+from siocore.client_options import CLIENT_LIMITS
 from siocore.driven import ClientEndpoint, DialledConnection
+from siocore.errors import LocalProtocolError
+from siocore.http.tunnel import Tunnel
 from siocore.target import Target
 
 __all__ = ["Dialler"]
@@ -127,13 +132,17 @@ class Dialler:
 class _Dial:
     """One connection that is being made. It is the connection's transport meanwhile."""
 
-    __slots__ = ("_connection", "_dialler", "_over", "_race", "_sock", "_target", "_tls")
+    __slots__ = ("_connection", "_dialler", "_over", "_proxy", "_race", "_rest", "_sock", "_target", "_tls", "_tunnel")
 
     def __init__(self, connection: DialledConnection, dialler: Dialler) -> None:
         self._connection = connection
         self._target: Target = connection.target
         self._dialler = dialler
+        self._proxy: Proxy | None = None
         self._race: Race | None = None
+        self._tunnel: Tunnel | None = None
+        # What the proxy is told and the kernel has not accepted yet.
+        self._rest = b""
         self._sock: socket.socket | None = None
         self._tls: ClientTLSStream | None = None
         self._over = False
@@ -162,18 +171,25 @@ class _Dial:
         if target.unix_path is not None:
             self._connect([(socket.AF_UNIX, target.unix_path)], now)
             return
-        addresses = numeric_addresses(target.host, target.port)
+        try:
+            self._proxy = proxy_for(target)
+        except ValueError as exc:
+            self._fail(str(exc), now)
+            return
+        host, port = (target.host, target.port) if self._proxy is None else (self._proxy.host, self._proxy.port)
+        addresses = numeric_addresses(host, port)
         if addresses is not None:
             self._connect(addresses, now)
         else:
-            self._dialler.host.spawn(partial(self._resolve, target.host, target.port))
+            self._dialler.host.spawn(partial(self._resolve, host, port))
 
     async def _resolve(self, name: str, port: int) -> None:
         try:
             found = await self._dialler.host.getaddrinfo(name, port)
         except Exception as exc:
             reason = reason_of(exc) if isinstance(exc, OSError) else str(exc)
-            self._dialler.tell(partial(self._fail, f"{name!r} has no address: {reason}"))
+            what = "the proxy " if self._proxy is not None else ""
+            self._dialler.tell(partial(self._fail, f"{what}{name!r} has no address: {reason}"))
         else:
             self._dialler.tell(partial(self._connect, resolved_addresses(found)))
 
@@ -192,7 +208,7 @@ class _Dial:
             local = found[0]
             addresses = [address for address in addresses if address[0] in (local[0], socket.AF_UNIX)]
             if not addresses:
-                self._fail(f"{target.host} has no address that {target.local_address} could connect to", now)
+                self._fail(f"{self._first_stop()} can't be reached from {target.local_address}: IPv4 or IPv6?", now)
                 return
         self._race = Race(addresses, local, self, self._dialler, self._dialler.protocol.timers)
         self._race.start(now)
@@ -203,19 +219,73 @@ class _Dial:
             reasons = errors[0][1]
         else:
             reasons = "; ".join(f"{address[1][0]}: {reason}" for address, reason in errors)
-        advice = "; is the server running?" if "refused" in reasons or "no such file" in reasons else ""
-        self._fail(f"could not connect to {self._where()}: {reasons}{advice}", now)
+        who = "the server" if self._proxy is None else "it"
+        advice = f"; is {who} running?" if "refused" in reasons or "no such file" in reasons else ""
+        self._fail(f"could not connect to {self._first_stop()}: {reasons}{advice}", now)
 
     def won(self, sock: socket.socket, now: float) -> None:
         """For the race."""
         self._race = None
         self._sock = sock
-        if self._target.secure:
-            self._secure(sock, now)
+        if self._proxy is not None:
+            self._dig(sock, self._proxy, now)
         else:
-            self._hand_over(sock, b"", now)
+            self._arrived(sock, b"", now)
 
-    # A connection -> TLS ------------------------------------------------------------------------------------------
+    # A connection -> a tunnel through a proxy ---------------------------------------------------------------------
+
+    def _dig(self, sock: socket.socket, proxy: Proxy, now: float) -> None:
+        target = self._target
+        try:
+            self._tunnel = Tunnel(target.host, target.port, proxy.user, proxy.password, limits=CLIENT_LIMITS)
+        except LocalProtocolError as exc:
+            self._tunnel_failed(str(exc), now)
+        else:
+            self._go_through(sock, self._tunnel, now)
+
+    def _go_through(self, sock: socket.socket, tunnel: Tunnel, now: float) -> None:
+        if self._over:
+            return
+        try:
+            self._exchange(sock, tunnel)
+            self._dialler.watch(
+                sock.fileno(), READ | WRITE if self._rest else READ, partial(self._go_through, sock, tunnel)
+            )
+        except OSError as exc:
+            self._tunnel_failed(reason_of(exc), now)
+            return
+        if tunnel.failed is not None:
+            self._tunnel_failed(tunnel.failed, now)
+        elif tunnel.established:
+            self._arrived(sock, tunnel.trailing, now)
+
+    def _exchange(self, sock: socket.socket, tunnel: Tunnel) -> None:
+        """Say and hear what can be said and heard now. Raises :exc:`OSError`."""
+        self._rest += tunnel.data_to_send()
+        with contextlib.suppress(BlockingIOError):
+            while self._rest:
+                self._rest = self._rest[sock.send(self._rest) :]
+        with contextlib.suppress(BlockingIOError):
+            data = sock.recv(_READ_SIZE)
+            if data:
+                tunnel.receive_data(data)
+            else:
+                tunnel.receive_eof()
+
+    def _tunnel_failed(self, reason: str, now: float) -> None:
+        self._fail(f"could not connect to {self._where()} through the proxy {self._proxy}: {reason}", now)
+
+    # A connection to the server, through whatever -> TLS ----------------------------------------------------------
+
+    def _arrived(self, sock: socket.socket, data: bytes, now: float) -> None:
+        """``data`` has come from the server already."""
+        if not self._target.secure:
+            self._hand_over(sock, data, now)
+        elif data:
+            # A server waits for the client's first word.
+            self._tls_failed(ValueError("something else has answered"), now)
+        else:
+            self._secure(sock, now)
 
     def _secure(self, sock: socket.socket, now: float) -> None:
         target = self._target
@@ -276,6 +346,10 @@ class _Dial:
         self._over = True
         self._connection.transport = None
         self._dialler.ended(self)
+
+    def _first_stop(self) -> str:
+        """What is connected to, for people."""
+        return self._where() if self._proxy is None else f"the proxy {self._proxy}"
 
     def _where(self) -> str:
         """The other end, for people."""
