@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from typing import Any
 from weakref import WeakValueDictionary
@@ -53,17 +52,7 @@ class ClientProtocol(EngineClientProtocol, LinkOpener):
         if query and "query" not in options:
             options["query"] = query
         chosen = ClientOptions(**options)
-        target = Target(
-            host=host,
-            port=port,
-            secure=secure,
-            unix_path=None if chosen.unix_path is None else os.fspath(chosen.unix_path),
-            proxy=chosen.proxy,
-            trust_env=chosen.trust_env,
-            ssl_context=chosen.ssl_context,
-            server_hostname=chosen.server_hostname,
-            local_address=chosen.local_address,
-        )
+        target = chosen.target(host, port, secure)
         return self._manager(target, chosen, namespace).socket(namespace, options=chosen)
 
     def open_link(self, target: Target, options: ClientOptions, user: LinkUser) -> ClientLink:
