@@ -32,7 +32,6 @@ __all__ = ["Answer", "HttpClient", "excerpt"]
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FOLDED = re.compile(rb"\n[ \t]")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 #: 1xx answers in front of the one that counts. Node.js: no bound.
 _MAX_INTERIM = 16
 #: Characters of a server's words that go into a message.
@@ -74,7 +73,8 @@ class Answer:
 
 def excerpt(data: bytes) -> str:
     """The beginning of what a server said, on one line and without anything that a terminal would obey."""
-    text = _UNPRINTABLE.sub(" ", data[: 8 * _MAX_EXCERPT].decode(errors="replace")).strip()
+    said = data[: 8 * _MAX_EXCERPT].decode(errors="replace")
+    text = " ".join("".join([each if each.isprintable() else " " for each in said]).split())
     return text if len(text) <= _MAX_EXCERPT else text[:_MAX_EXCERPT] + "…"
 
 
@@ -209,7 +209,7 @@ class HttpClient:
         elif self._state is _State.HEAD:
             self._fail(
                 "the server closed the connection in the middle of its answer"
-                if self._input
+                if self.begun
                 else "the server closed the connection without an answer"
             )
         elif self._state is _State.BODY:
