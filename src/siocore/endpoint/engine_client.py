@@ -31,6 +31,7 @@ from siocore.client_options import EngineClientOptions
 from siocore.driven import ClientEndpoint, DialledConnection, DrivenConnection
 from siocore.endpoint.client_connection import ClientConnection
 from siocore.engineio.client_interfaces import ClientSessionOwner
+from siocore.engineio.client_outbound import ClientOutbound
 from siocore.engineio.client_session import ClientSession
 from siocore.errors import ConnectError, LocalProtocolError
 from siocore.link import ClientLink, LinkUser
@@ -56,7 +57,7 @@ class EngineClientProtocol(ClientSessionOwner):
         self.connections: set[ClientConnection] = set()
         #: Whether no session can be opened any more.
         self.stopping = False
-        self._to_flush: list[ClientSession] = []
+        self._to_flush: list[ClientOutbound] = []
         # What servers turned out to speak, and to take.
         self._revisions: dict[Target, int] = {}
         self._websockets: dict[Target, bool] = {}
@@ -127,7 +128,7 @@ class EngineClientProtocol(ClientSessionOwner):
         """Called once, when the connection is gone or is not wanted any more."""
         self.connections.discard(connection)
 
-    def session_has_packets(self, session: ClientSession) -> None:
+    def session_has_packets(self, session: ClientOutbound) -> None:
         self._to_flush.append(session)
         if len(self._to_flush) == 1 and self.wake is not None:
             self.wake()

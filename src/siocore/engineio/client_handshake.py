@@ -16,7 +16,7 @@ from siocore.advice import ADVICE
 from siocore.client_options import EngineClientOptions
 from siocore.engineio.client_interfaces import HeaderList
 from siocore.errors import DecodeError
-from siocore.request import Headers
+from siocore.request import Headers, Request
 from siocore.target import Target
 
 __all__ = [
@@ -88,12 +88,17 @@ class TransportSettings:
         query = [*self._query, ("EIO", str(revision)), ("transport", self._transport)]
         if sid:
             query.append(("sid", sid))
-        if self._stamp is not None:
+        if self._stamp is not None and stamp:
             query.append((self._stamp, stamp))
         if self.base64 and (not sid or self._transport == "websocket"):
             query.append(("b64", "1"))
         encoded = [f"{quote(name, safe=_SAFE)}={quote(value, safe=_SAFE)}" for name, value in query]
         return f"{self._path}?{'&'.join(encoded)}"
+
+    def describe(self, revision: int) -> Request:
+        """The request of the handshake, without what makes it different from the next one."""
+        headers = [(name.lower(), value) for name, value in self.headers]
+        return Request("GET", self.request_target(revision, "", ""), headers)
 
 
 class OpenPacket(NamedTuple):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from siocore.driven import ClientEndpoint, DialledConnection
+from siocore.link import ClientLink, LinkUser
 from siocore.target import Target
 
 if TYPE_CHECKING:
+    from siocore.engineio.client_outbound import ClientOutbound
     from siocore.engineio.client_session import ClientSession
+    from siocore.errors import ConnectError
 
-__all__ = ["ClientCarrier", "ClientSessionOwner", "HeaderList"]
+__all__ = ["NOBODY", "ClientCarrier", "ClientSessionOwner", "HeaderList"]
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -95,7 +98,7 @@ class ClientSessionOwner(ClientEndpoint):
         """Begin to open a connection for a session."""
         raise NotImplementedError
 
-    def session_has_packets(self, session: ClientSession) -> None:
+    def session_has_packets(self, session: ClientOutbound) -> None:
         """A polling session has packets: flush() it at the end of the turn."""
         raise NotImplementedError
 
@@ -118,3 +121,30 @@ class ClientSessionOwner(ClientEndpoint):
     def learn_websocket(self, target: Target, worked: bool) -> None:
         """Whether WebSocket works with this server."""
         raise NotImplementedError
+
+
+class _Nobody(LinkUser):
+    """The user of a session that is over: told nothing."""
+
+    __slots__ = ()
+
+    def link_opened(self, link: ClientLink) -> None:
+        pass
+
+    def link_text(self, link: ClientLink, text: str, start: int) -> None:
+        pass
+
+    def link_binary(self, link: ClientLink, data: bytes) -> None:
+        pass
+
+    def link_pinged(self, link: ClientLink) -> None:
+        pass
+
+    def link_upgraded(self, link: ClientLink) -> None:
+        pass
+
+    def link_closed(self, link: ClientLink, reason: str, detail: str, error: ConnectError | None) -> None:
+        pass
+
+
+NOBODY = _Nobody()

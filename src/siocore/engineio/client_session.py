@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from siocore.client_options import ClientOptions, CookieStore, EngineClientOptions
-from siocore.codec.message import ControlPacket, Outgoing, TextMessage, encode_text, message_of
+from siocore.client_options import ClientOptions, EngineClientOptions
+from siocore.codec.message import ControlPacket
 from siocore.engineio import client_states as states
-from siocore.engineio.client_handshake import OpenPacket, Refusal, TransportSettings, parse_open, timestamp
-from siocore.engineio.client_interfaces import ClientCarrier, ClientSessionOwner, HeaderList
+from siocore.engineio.client_handshake import Refusal, TransportSettings, parse_open
+from siocore.engineio.client_heartbeat import ClientHeartbeat
+from siocore.engineio.client_interfaces import NOBODY, ClientCarrier, ClientSessionOwner
 from siocore.engineio.client_opening import Opening
 from siocore.engineio.client_polling import Polling
 from siocore.engineio.client_states import (
-    ClientHeartbeatAction,
     ClientHeartbeatInput,
-    ClientHeartbeatState,
     ClientSessionAction,
     ClientSessionInput,
     ClientSessionState,
@@ -29,19 +28,16 @@ from siocore.engineio.client_states import (
     ClientTransportInput,
     ClientTransportState,
 )
-from siocore.engineio.client_wire import Wire3, Wire4, one_by_one
-from siocore.errors import BufferFull, ConnectError, DecodeError
-from siocore.link import ClientLink, LinkUser
-from siocore.request import Headers, Request
+from siocore.engineio.client_wire import Wire3, Wire4
+from siocore.errors import ConnectError, DecodeError
+from siocore.link import LinkUser
+from siocore.request import Headers
 from siocore.target import Target
 from siocore.timers import Timer
-from siocore.waiting import Sent, Waiter
 
 __all__ = ["ClientSession"]
 
 _CLOSE = ControlPacket(b"1")
-_PING = ControlPacket(b"2")
-_PONG = ControlPacket(b"3")
 _PROBE = ControlPacket(b"2probe")
 _UPGRADE = ControlPacket(b"5")
 
@@ -52,55 +48,28 @@ _CLOSED = ClientSessionState.CLOSED
 _WEBSOCKET = ClientTransportState.WEBSOCKET
 _SWITCHING = ClientTransportState.SWITCHING
 
-# The timers of a session. The first three are never armed at the same time.
+# The timers of a session, besides those of its base classes. The first two and that of the heartbeat are one: they are
+# never armed at the same time.
 _OPENING_TIMER = 0
-_HEARTBEAT_TIMER = 1
-_CLOSING_TIMER = 2
-_UPGRADE_TIMER = 3
+_CLOSING_TIMER = 1
+_UPGRADE_TIMER = 2
 
 #: The close code for a server that broke the protocol (RFC 6455, section 7.4.1).
 _PROTOCOL_ERROR = 1002
 
 
-class ClientSession(ClientLink):
+class ClientSession(ClientHeartbeat):
     """An Engine.IO session with a server: ordered text and binary messages, opened once and closed once.
 
     Made by the endpoint. ``data`` is a free slot for the application.
     """
 
-    GET_TIMER = 4
-    POST_TIMER = 5
-
     __slots__ = (
         "__weakref__",
-        "_alive",
         "_candidate",
-        "_channel",
-        "_cookies",
-        "_due",
         "_farewell",
-        "_heartbeat",
-        "_max_buffered",
         "_opening",
-        "_outbox",
-        "_outbox_size",
-        "_plain",
-        "_polling",
-        "_requests",
-        "_sid",
-        "_state",
-        "_timer",
-        "_transport",
         "_upgrade_timer",
-        "data",
-        "flush_queued",
-        "handshake",
-        "max_payload",
-        "options",
-        "owner",
-        "target",
-        "user",
-        "wire",
     )
 
     def __init__(
@@ -111,43 +80,12 @@ class ClientSession(ClientLink):
         options: EngineClientOptions,
         query: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     ) -> None:
-        super().__init__(Request("GET", options.path, []))
-        self.owner = owner
-        self.user = user
-        self.target = target
-        self.options = options
-        self.data: object = None
-        self._sid = ""
-        #: What the server has told in its OPEN packet.
-        self.handshake: OpenPacket | None = None
-        #: The largest body of a POST, if the server tells it.
-        self.max_payload: int | None = None
-        #: Set while the owner has this session on its list of sessions to flush.
-        self.flush_queued = False
-        self._max_buffered = options.limits.max_buffered
-        self._state = _OPENING
-        self._transport = ClientTransportState.POLLING
-        self._heartbeat = ClientHeartbeatState.LISTENING
-        # The WebSocket that carries the session, and the one that may come to.
-        self._channel: ClientCarrier | None = None
+        super().__init__(owner, user, target, options)
+        # The WebSocket that may come to carry the session.
         self._candidate: ClientCarrier | None = None
-        self._polling: Polling | None = None
-        self._outbox: list[Outgoing] = []
-        self._outbox_size = 0
-        self._requests = 0
-        # When the session counts as lost, or PING is due, on the owner's clock; and when the server was last heard of,
-        # in the world's time.
-        self._due = 0.0
-        self._alive = 0.0
-        self._timer: Timer | None = None
         self._upgrade_timer: Timer | None = None
         # Why the application closes the session, while it is being closed: reason, detail, close code.
         self._farewell: tuple[str, str, int] | None = None
-        self.wire = Wire4(False)
-        # Whether text leaves by WebSocket in the form of nearly all sessions.
-        self._plain = False
-        cookies: object = options.cookies
-        self._cookies: CookieStore | None = cookies if hasattr(cookies, "store") else None  # type: ignore[assignment]
         self._opening: Opening | None = Opening(self, target, options, query)
 
     def __repr__(self) -> str:
@@ -162,104 +100,14 @@ class ClientSession(ClientLink):
         assert self._opening is not None
         self._opening.start()
 
-    # For the application and for Socket.IO above us ------------------------------------------------------------
-
-    @property
-    def sid(self) -> str:
-        return self._sid
-
     @property
     def transport(self) -> str:
-        if self._transport is _WEBSOCKET or (self._opening is not None and self._opening.transport == "websocket"):
-            return "websocket"
-        return "polling"
+        """What carries the messages, or is tried: ``"polling"`` or ``"websocket"``."""
+        if self._opening is not None:
+            return self._opening.transport
+        return "websocket" if self._transport is _WEBSOCKET else "polling"
 
-    @property
-    def open(self) -> bool:
-        return self._state is _OPEN
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is over."""
-        return self._state is _CLOSED
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that wait to be sent, or whose arrival is not known yet."""
-        waiting = self._outbox_size
-        if self._channel is not None:
-            waiting += self._channel.buffered
-        if self._polling is not None:
-            waiting += self._polling.posted
-        return waiting
-
-    @property
-    def dropped(self) -> int:
-        return 0
-
-    @property
-    def high_water(self) -> int:
-        return self.options.limits.high_water
-
-    @property
-    def max_held(self) -> int:
-        return self.options.limits.max_held
-
-    def new_waiter(self) -> Waiter:
-        return self.owner.new_waiter()
-
-    @property
-    def writable(self) -> bool:
-        if self._state is not _OPEN or self.expired:
-            return False
-        if self._channel is not None:
-            return self._channel.writable and not self._outbox
-        return self._transport is not _SWITCHING and self._polling is not None and not self._polling.posting
-
-    @property
-    def expired(self) -> bool:
-        handshake = self.handshake
-        if handshake is None:
-            return False
-        # The time in which the server, too, has heard enough or nothing: it gives up after the same two durations.
-        return self.owner.elapsed - self._alive > handshake.ping_interval + handshake.ping_timeout
-
-    def implied_id(self, namespace: str) -> str | None:
-        if self.revision == 4:
-            return None
-        return self.sid if namespace == "/" else f"{namespace}#{self.sid}"
-
-    def send(self, data: str | bytes) -> Sent:
-        """Send a text or binary message. ``await`` what it returns to wait while the server is slow.
-
-        Raises LocalProtocolError for text that Engine.IO can't carry: lone surrogates, or U+001E, which separates the
-        packets of a long-polling payload; and BufferFull when more waits already than ``Limits.max_buffered``.
-        """
-        if isinstance(data, str):
-            self.send_text(encode_text(data), [])
-        else:
-            self.send_outgoing(message_of(data))
-        return Sent(self)
-
-    def send_text(self, text: bytes, attachments: list[bytes]) -> None:
-        """Send a text message and the binary messages that belong to it. Raises BufferFull."""
-        channel = self._channel
-        if channel is None or not self._plain:
-            self.send_outgoing(TextMessage(text, attachments))
-            return
-        waiting = channel.buffered
-        if waiting and waiting + len(text) > self._max_buffered:
-            raise _full(self._max_buffered)
-        channel.send_message(text, attachments)
-
-    def send_outgoing(self, message: Outgoing) -> None:
-        """Send a message, or drop it if the session is closed. Raises BufferFull."""
-        if self._state is not _OPEN and self._state is not _OPENING:
-            return
-        waiting = self.buffered
-        if waiting and waiting + message.size > self._max_buffered:
-            raise _full(self._max_buffered)
-        self._send(message)
+    # For the application and for Socket.IO above us ------------------------------------------------------------
 
     def pause(self) -> None:
         self.paused = True
@@ -289,7 +137,7 @@ class ClientSession(ClientLink):
     def abandon(self) -> None:
         """Drop it at once: no goodbye, no callback."""
         if self._state is not _CLOSED:
-            self.user = _NOBODY
+            self.user = NOBODY
             self._step(ClientSessionInput.FAIL, "", "")
 
     def fail(self, reason: str, detail: str) -> None:
@@ -300,52 +148,6 @@ class ClientSession(ClientLink):
             self._step(ClientSessionInput.FAIL, *self._farewell[:2])
         else:
             self._step(ClientSessionInput.FAIL, reason, detail)
-
-    # What leaves -----------------------------------------------------------------------------------------------
-
-    def flush(self) -> None:
-        """Make a POST of what waits, if none is under way."""
-        self.flush_queued = False
-        polling = self._polling
-        if (
-            polling is None
-            or polling.posting
-            or not self._outbox
-            or self._transport is not ClientTransportState.POLLING
-        ):
-            return
-        if self._state is not _OPEN and self._state is not _CLOSING:
-            return
-        count = polling.post(self._outbox)
-        for message in self._outbox[:count]:
-            self._outbox_size -= message.size
-        del self._outbox[:count]
-
-    def wake_drain_waiters(self) -> None:
-        """Less waits than before. Called whenever the network has taken something, if ``drain_waiters`` is not None."""
-        if self.drain_waiters is not None:
-            waiters, self.drain_waiters = self.drain_waiters, None
-            for waiter in waiters:
-                waiter.wake()
-
-    def _send(self, message: Outgoing) -> None:
-        if self._channel is not None:
-            self.wire.send(self._channel, message)
-            return
-        for packet in one_by_one(message):
-            self._outbox.append(packet)
-            self._outbox_size += packet.size
-        if self._state is not _OPENING and not self.flush_queued:
-            self.flush_queued = True
-            self.owner.session_has_packets(self)
-
-    def _send_pong(self) -> None:
-        # A server that pings and does not read gets no more of them than it can be sent.
-        if self._channel is not None:
-            if self._channel.buffered <= self._max_buffered:
-                self.wire.send(self._channel, _PONG)
-        elif not self._outbox or self._outbox[-1] is not _PONG:
-            self._send(_PONG)
 
     # What arrives by long-polling ------------------------------------------------------------------------------
 
@@ -506,12 +308,7 @@ class ClientSession(ClientLink):
         self.request.compact()
         self.owner.timers.cancel(self._timer)
         self._timer = None
-        self._alive = self.owner.elapsed
-        if self.revision == 3:
-            self._heartbeat = ClientHeartbeatState.RESTING
-            self._await(handshake.ping_interval)
-        else:
-            self._await(handshake.ping_interval + handshake.ping_timeout)
+        self._start_heartbeat(handshake)
         if self._polling is None:
             self._adopt_candidate()
         opening.succeeded()
@@ -525,13 +322,8 @@ class ClientSession(ClientLink):
     # The machines ----------------------------------------------------------------------------------------------
 
     def timer_expired(self, kind: int, now: float) -> None:
-        if kind == _HEARTBEAT_TIMER:
-            self._timer = None
-            if now < self._due:
-                # The deadline has moved since the timer was armed: once for many packets.
-                self._timer = self.owner.timers.arm(self._due, self, _HEARTBEAT_TIMER)
-            else:
-                self._heartbeat_step(ClientHeartbeatInput.DUE)
+        if kind == self.HEARTBEAT_TIMER:
+            self._heartbeat_due(now)
         elif kind == _OPENING_TIMER:
             if self._opening is not None:
                 detail = f"the session was not open within {self.options.timeout:g} s"
@@ -594,7 +386,7 @@ class ClientSession(ClientLink):
         self.wake_drain_waiters()
         owner.session_over(self)
         error = None if self.handshake is not None else ConnectError(detail or reason, transport=True, status=status)
-        user, self.user = self.user, _NOBODY
+        user, self.user = self.user, NOBODY
         user.link_closed(self, reason, detail, error)
 
     def _transport_step(self, step: ClientTransportInput, settings: TransportSettings | None = None) -> None:
@@ -667,41 +459,6 @@ class ClientSession(ClientLink):
         if candidate is not None:
             candidate.abort()
 
-    def _heartbeat_step(self, step: ClientHeartbeatInput) -> None:
-        handshake = self.handshake
-        if handshake is None or self._state is not _OPEN:
-            return
-        if step is ClientHeartbeatInput.DUE and self.paused and self._heartbeat is not ClientHeartbeatState.RESTING:
-            # We don't read, so what is missed may well be waiting in the kernel. One more read tells: the next event
-            # that is too many pauses us again, and nothing at all means that nobody is there.
-            self.resume()
-            self._await(handshake.ping_timeout)
-            return
-        action, self._heartbeat = states.CLIENT_HEARTBEAT[self._heartbeat, step]
-        if action is ClientHeartbeatAction.ANSWER:
-            self._alive = self.owner.elapsed
-            self._await(handshake.ping_interval + handshake.ping_timeout)
-            self._send_pong()
-            self.user.link_pinged(self)
-        elif action is ClientHeartbeatAction.SEND_PING:
-            self._await(handshake.ping_timeout)
-            self._send(_PING)
-        elif action is ClientHeartbeatAction.SCHEDULE_PING:
-            self._alive = self.owner.elapsed
-            self._await(handshake.ping_interval)
-            self.user.link_pinged(self)
-        elif action is ClientHeartbeatAction.TIME_OUT:
-            awaited = "PING" if self.revision == 4 else "PONG"
-            self.fail("ping timeout", f"no {awaited} came in time: the server or the network is gone")
-
-    def _await(self, delay: float) -> None:
-        """The next input of the heartbeat is DUE in so many seconds."""
-        owner = self.owner
-        self._due = owner.now + delay
-        if self._timer is None or self._timer.deadline > self._due:
-            owner.timers.cancel(self._timer)
-            self._timer = owner.timers.arm(self._due, self, _HEARTBEAT_TIMER)
-
     # For the attempts to open it -------------------------------------------------------------------------------
 
     def attempt(self, transport: str, settings: TransportSettings, revision: int) -> None:
@@ -712,6 +469,7 @@ class ClientSession(ClientLink):
         else:
             json = isinstance(options, ClientOptions) and options.parser is None
             self.wire = Wire3(settings.base64, json)
+        self.request = settings.describe(revision)
         if transport == "websocket":
             self._dial_websocket(settings)
         else:
@@ -734,58 +492,3 @@ class ClientSession(ClientLink):
         headers = self.with_cookies(settings.headers)
         self._candidate = self.owner.new_carrier(self, self.target)
         self._candidate.open_websocket(target, headers)
-
-    # For requests ----------------------------------------------------------------------------------------------
-
-    def next_timestamp(self) -> str:
-        """A value that no request before had."""
-        self._requests += 1
-        return timestamp(self.options.random(), self._requests)
-
-    def with_cookies(self, headers: HeaderList) -> HeaderList:
-        """These headers, and those of the cookies."""
-        value = None if self._cookies is None else self._cookies.header(self._url)
-        return headers if value is None else [*headers, (b"Cookie", value.encode("latin-1", "replace"))]
-
-    def _keep_cookies(self, headers: Headers) -> None:
-        if self._cookies is not None:
-            values = [value.decode("latin-1") for name, value in headers.raw if name == b"set-cookie"]
-            if values:
-                self._cookies.store(self._url, values)
-
-    @property
-    def _url(self) -> str:
-        return self.target.origin + self.options.path
-
-
-class _Nobody(LinkUser):
-    """The user of a session that is over: told nothing."""
-
-    __slots__ = ()
-
-    def link_opened(self, link: ClientLink) -> None:
-        pass
-
-    def link_text(self, link: ClientLink, text: str, start: int) -> None:
-        pass
-
-    def link_binary(self, link: ClientLink, data: bytes) -> None:
-        pass
-
-    def link_pinged(self, link: ClientLink) -> None:
-        pass
-
-    def link_upgraded(self, link: ClientLink) -> None:
-        pass
-
-    def link_closed(self, link: ClientLink, reason: str, detail: str, error: ConnectError | None) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
-
-
-def _full(limit: int) -> BufferFull:
-    return BufferFull(
-        f"more than Limits.max_buffered ({limit} bytes) would wait to be sent: the server is slow or gone"
-    )
