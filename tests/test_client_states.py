@@ -1,125 +1,109 @@
-"""The table of a client's socket: total, and true to what the words mean."""
+"""The state tables of a client's session: every state with every input."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Mapping
+from enum import Enum
+from itertools import product
+from typing import Any
 
 import pytest
 
-from fake_link import Client
-from siocore.socketio.client_states import CLIENT_SOCKET, Action, ClientSocketState, Step
+from siocore.engineio.client_states import (
+    CLIENT_HEARTBEAT,
+    CLIENT_SESSION,
+    CLIENT_TRANSPORT,
+    ClientHeartbeatAction,
+    ClientHeartbeatInput,
+    ClientHeartbeatState,
+    ClientSessionAction,
+    ClientSessionInput,
+    ClientSessionState,
+    ClientTransportAction,
+    ClientTransportInput,
+    ClientTransportState,
+)
 
-S = ClientSocketState
+Table = Mapping[tuple[Any, Any], tuple[Any, Any]]
 
-
-def test_the_table_has_an_entry_for_every_state_and_step() -> None:
-    assert set(CLIENT_SOCKET) == set(itertools.product(ClientSocketState, Step))
-
-
-def test_connect_is_sent_once_for_each_link() -> None:
-    """Between two CONNECTs there is an answer, or the link is lost."""
-    for (state, step), (action, following) in CLIENT_SOCKET.items():
-        if action is Action.SEND_CONNECT:
-            assert (state, step, following) == (S.AUTHENTICATING, Step.AUTHENTICATED, S.CONNECTING)
-        if following is S.AUTHENTICATING and state is not S.AUTHENTICATING:
-            assert (state, step) == (S.WAITING, Step.LINK_OPENED)
-        if state in (S.CONNECTING, S.LEAVING) and following in (S.IDLE, S.WAITING):
-            assert step in (Step.ACCEPTED, Step.REFUSED, Step.LINK_CLOSED)
-
-
-def test_the_application_is_told_of_every_connection_and_of_its_end() -> None:
-    for (state, step), (action, following) in CLIENT_SOCKET.items():
-        assert (action is Action.ENTER) == (following is S.CONNECTED and state is not S.CONNECTED), (state, step)
-        assert (action in (Action.END, Action.LEAVE)) == (state is S.CONNECTED and following is not S.CONNECTED)
+TABLES = [
+    pytest.param(CLIENT_SESSION, ClientSessionState, ClientSessionInput, ClientSessionAction, id="session"),
+    pytest.param(CLIENT_TRANSPORT, ClientTransportState, ClientTransportInput, ClientTransportAction, id="transport"),
+    pytest.param(CLIENT_HEARTBEAT, ClientHeartbeatState, ClientHeartbeatInput, ClientHeartbeatAction, id="heartbeat"),
+]
 
 
-def into(state: ClientSocketState) -> Client:
-    """A client whose socket is in a state, by what leads there."""
-    client = Client(auto_connect=False, auth=dict)
-    socket = client.manager.socket("/a")
-    other = client.manager.socket("/other")
-    other.connect()
-    if state is S.IDLE:
-        client.link.opened()
-    else:
-        socket.connect()
-    if state not in (S.IDLE, S.WAITING):
-        client.link.opened()
-    if state in (S.CONNECTING, S.LEAVING, S.CONNECTED):
-        socket.authenticate(1, {})
-    if state is S.LEAVING:
-        socket.disconnect()
-    if state is S.CONNECTED:
-        client.accept("/a")
-    assert socket.state is state
-    client.events()
-    if client.link.open:
-        client.link.take()
-    return client
+def reachable(table: Table, start: Enum) -> set[Enum]:
+    """The states that can be reached from ``start``, itself included."""
+    found = {start}
+    while True:
+        more = {after for (before, _), (_, after) in table.items() if before in found} - found
+        if not more:
+            return found
+        found |= more
 
 
-#: Without a link nobody can say these, and a link opens once.
-IMPOSSIBLE = {
-    *itertools.product([S.WAITING], set(Step) - {Step.WANTED, Step.LINK_OPENED, Step.UNWANTED, Step.LINK_CLOSED}),
-    *itertools.product(set(S) - {S.WAITING}, [Step.LINK_OPENED]),
-}
+@pytest.mark.parametrize(("table", "states", "inputs", "actions"), TABLES)
+def test_every_state_has_an_entry_for_every_input(
+    table: Table, states: type[Enum], inputs: type[Enum], actions: type[Enum]
+) -> None:
+    assert set(table) == set(product(states, inputs))
+    for action, after in table.values():
+        assert isinstance(action, actions)
+        assert isinstance(after, states)
+    assert {action for action, _ in table.values()} == set(actions)
 
 
-@pytest.mark.parametrize(("state", "step"), [case for case in CLIENT_SOCKET if case not in IMPOSSIBLE])
-def test_every_step_in_every_state_does_what_the_table_says(state: ClientSocketState, step: Step) -> None:
-    client = into(state)
-    socket = client.manager.sockets["/a"]
-    action, following = CLIENT_SOCKET[state, step]
-    match step:
-        case Step.WANTED:
-            socket.connect()
-            if state is S.IDLE:
-                # The link is there already.
-                following = S.AUTHENTICATING
-        case Step.LINK_OPENED:
-            client.link.opened()
-        case Step.AUTHENTICATED:
-            socket.authenticate(1, {"a": 1})
-        case Step.AUTH_FAILED:
-            socket.authentication_failed(1, ValueError("no"))
-        case Step.ACCEPTED:
-            client.accept("/a")
-        case Step.REFUSED:
-            client.link.text('4/a,{"message":"no"}')
-        case Step.DROPPED:
-            client.link.text("1/a,")
-        case Step.UNWANTED:
-            socket.disconnect()
-        case Step.LINK_CLOSED:
-            client.link.lost()
-    assert socket.state is following
-    sent = client.link.take()
-    told = client.told()
-    if action is Action.SEND_CONNECT:
-        assert sent == ['0/a,{"a":1}']
-    elif action in (Action.LEAVE, Action.SEND_DISCONNECT):
-        assert sent == ["1/a,"]
-    else:
-        assert sent == []
-    expected: object = []
-    if action is Action.ENTER:
-        expected = ["connect"]
-    elif action is Action.FAIL:
-        expected = [("connect_error", "no" if step is Step.REFUSED else "auth failed: ValueError: no")]
-    elif action is Action.LEAVE:
-        expected = [("disconnect", "io client disconnect")]
-    elif action is Action.END:
-        expected = [("disconnect", "io server disconnect" if step is Step.DROPPED else "transport close")]
-    elif state is S.WAITING and step is Step.LINK_CLOSED:
-        # It never opened: two sockets want it.
-        expected = [("connect_error", "transport close: cut")]
-    assert told == expected or told == [expected[0]] * 2  # type: ignore[index]
+@pytest.mark.parametrize("state", ClientSessionState)
+def test_a_failure_closes_the_session_from_every_state(state: ClientSessionState) -> None:
+    _, after = CLIENT_SESSION[state, ClientSessionInput.FAIL]
+    assert after is ClientSessionState.CLOSED
 
 
-def test_a_socket_that_is_wanted_again_before_the_answer_sends_no_second_connect() -> None:
-    client = into(S.LEAVING)
-    socket = client.manager.sockets["/a"]
-    socket.connect()
-    client.accept("/a")
-    assert socket.connected
-    assert client.link.take() == []
+@pytest.mark.parametrize("step", ClientSessionInput)
+def test_closed_is_final_and_does_nothing(step: ClientSessionInput) -> None:
+    entry = CLIENT_SESSION[ClientSessionState.CLOSED, step]
+    assert entry == (ClientSessionAction.NOTHING, ClientSessionState.CLOSED)
+
+
+def test_the_end_is_told_exactly_once_and_a_session_opens_once() -> None:
+    for (before, _), (action, after) in CLIENT_SESSION.items():
+        ends = before is not ClientSessionState.CLOSED and after is ClientSessionState.CLOSED
+        assert (action is ClientSessionAction.END) == ends
+        opens = before is ClientSessionState.OPENING and after is ClientSessionState.OPEN
+        assert (action is ClientSessionAction.TELL_OPEN) == opens
+        if before is not ClientSessionState.OPENING:
+            assert after is not ClientSessionState.OPENING
+
+
+def test_only_a_paused_polling_gives_way_to_the_websocket() -> None:
+    websocket = ClientTransportState.WEBSOCKET
+    moves = {
+        entry for entry, (_, after) in CLIENT_TRANSPORT.items() if after is websocket and entry[0] is not websocket
+    }
+    assert moves == {(ClientTransportState.SWITCHING, ClientTransportInput.POLLING_RESTS)}
+    assert reachable(CLIENT_TRANSPORT, websocket) == {websocket}
+
+
+@pytest.mark.parametrize("state", [ClientTransportState.PROBING, ClientTransportState.SWITCHING])
+@pytest.mark.parametrize("step", [ClientTransportInput.WEBSOCKET_LOST, ClientTransportInput.OTHER_PACKET])
+def test_a_candidate_that_fails_leaves_the_session_on_polling(
+    state: ClientTransportState, step: ClientTransportInput
+) -> None:
+    action, after = CLIENT_TRANSPORT[state, step]
+    assert after is ClientTransportState.POLLING
+    # Where polling was paused, it goes on.
+    assert (action is ClientTransportAction.POLL_ON) == (state is ClientTransportState.SWITCHING)
+
+
+def test_nothing_is_taken_from_a_websocket_that_does_not_carry_the_session() -> None:
+    for (before, _), (action, _) in CLIENT_TRANSPORT.items():
+        if before is not ClientTransportState.WEBSOCKET:
+            assert action not in (ClientTransportAction.DELIVER, ClientTransportAction.LOSE_SESSION)
+
+
+def test_at_most_one_ping_of_ours_is_outstanding() -> None:
+    for (before, _), (action, after) in CLIENT_HEARTBEAT.items():
+        if action is ClientHeartbeatAction.SEND_PING:
+            assert before is ClientHeartbeatState.RESTING
+            assert after is ClientHeartbeatState.WAITING

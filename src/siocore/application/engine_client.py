@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from siocore.application.calls import Calls
+from siocore.application.cookies import make_cookie_store
 from siocore.application.option_names import check_names
 from siocore.client_events import (
     ClientMessageReceived,
@@ -52,6 +53,8 @@ class EngineClient(Calls):
             if "path" in options:
                 raise ValueError(f"the path is in the URL, {path!r}, and in the options, {options['path']!r}")
             options = {**options, "path": path}
+        if options.get("cookies"):
+            options = {**options, "cookies": make_cookie_store(options["cookies"])}
         chosen = EngineClientOptions(**options)
         session = self.protocol.open_session(chosen.target(host, port, secure), chosen, query=query)
         connection = self._connections[session] = EngineConnection(self, session)

@@ -246,7 +246,13 @@ class ClientOutbound(ClientLink):
     def with_cookies(self, headers: HeaderList) -> HeaderList:
         """These headers, and those of the cookies."""
         value = None if self._cookies is None else self._cookies.header(self._url)
-        return headers if value is None else [*headers, (b"Cookie", value.encode("latin-1", "replace"))]
+        if value is None:
+            return headers
+        cookie = value.encode("latin-1", "replace")
+        # One line for all of them (RFC 6265, section 5.4), those of the application first.
+        own = [content for name, content in headers if name.lower() == b"cookie"]
+        rest = [pair for pair in headers if pair[0].lower() != b"cookie"]
+        return [*rest, (b"Cookie", b"; ".join([*own, cookie]))]
 
     def _keep_cookies(self, headers: Headers) -> None:
         if self._cookies is not None:
