@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
+import siocore.asyncio
+import siocore.trio
 from driver_harness import WATCHDOG, Client, open_descriptors, uvloop
 from line_client import LineClientApp
+from siocore._driver.interfaces import ServedApplication
 from siocore.asyncio._client import run_client as run_on_asyncio
 from siocore.trio._client import run_client as run_on_trio
 
-__all__ = ["FreePort", "Peer", "no_descriptor_left", "play", "run_client", "run_loop", "serving"]
+__all__ = [
+    "FreePort",
+    "Peer",
+    "binding",
+    "no_descriptor_left",
+    "play",
+    "run_client",
+    "run_loop",
+    "serving",
+    "siocore_server",
+]
 
 #: A server's side of one connection, with the methods of a blocking client.
 Peer = Client
@@ -141,3 +156,32 @@ def serving(
             assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+def binding(host: str) -> Any:
+    """siocore.trio or siocore.asyncio."""
+    return siocore.trio if host == "trio" else siocore.asyncio
+
+
+@contextlib.contextmanager
+def siocore_server(io: ServedApplication, *, port: int = 0, **options: Any) -> Iterator[str]:
+    """A server of our own, in a thread. Yields its URL."""
+    started: queue.SimpleQueue[tuple[trio.lowlevel.TrioToken, trio.CancelScope, int]] = queue.SimpleQueue()
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                serve = partial(siocore.trio.serve, io, port=port, grace=0.0, **options)
+                addresses = await nursery.start(serve)
+                started.put((trio.lowlevel.current_trio_token(), scope, addresses[0][1]))
+
+    thread = threading.Thread(target=trio.run, args=[main])
+    thread.start()
+    token, scope, bound = started.get(timeout=WATCHDOG)
+    scheme = "https" if options.get("ssl_context") is not None else "http"
+    try:
+        yield f"{scheme}://127.0.0.1:{bound}"
+    finally:
+        token.run_sync_soon(scope.cancel)
+        thread.join(WATCHDOG)
+        assert not thread.is_alive()

@@ -12,7 +12,7 @@ from siocore._driver.leader import Leader
 from siocore._driver.sockets import Sockets
 from siocore._driver.turn import Turn
 
-__all__ = ["ClientDriver", "seconds_asleep"]
+__all__ = ["ClientDriver", "check_grace", "seconds_asleep"]
 
 
 def seconds_asleep() -> float:
@@ -22,6 +22,12 @@ def seconds_asleep() -> float:
     if sys.platform == "darwin":
         return time.clock_gettime(time.CLOCK_MONOTONIC) - time.clock_gettime(time.CLOCK_UPTIME_RAW)
     return 0.0
+
+
+def check_grace(grace: float) -> None:
+    """Raise ValueError now, and not when the block is left."""
+    if not grace >= 0:
+        raise ValueError(f"grace must be a number of seconds that is not negative, not {grace!r}")
 
 
 class ClientDriver(Leader):

@@ -15,10 +15,11 @@ from siocore._driver.hosting import ASGIApplication
 from siocore._driver.interfaces import Address, ServedApplication
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
+from siocore.asyncio._client import connect, connect_engine, open_client
 from siocore.asyncio._host import AsyncioHost
 from siocore.options import WebTransport
 
-__all__ = ["serve"]
+__all__ = ["connect", "connect_engine", "open_client", "serve"]
 
 
 async def serve(

@@ -15,9 +15,10 @@ from siocore._driver.interfaces import Address, ServedApplication
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.options import WebTransport
+from siocore.trio._client import connect, connect_engine, open_client
 from siocore.trio._host import TrioHost
 
-__all__ = ["serve"]
+__all__ = ["connect", "connect_engine", "open_client", "serve"]
 
 
 async def serve(
