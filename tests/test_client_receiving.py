@@ -201,3 +201,19 @@ def test_a_link_that_is_gone_is_not_read_on() -> None:
     assert not client.link.paused
     deliver(client, *(big(number) for number in range(9)))
     assert client.link.paused
+
+
+def test_the_driver_is_told_of_new_deadlines() -> None:
+    client = Client()
+    socket = client.connected()
+    client.link.lost()
+    woken: list[float | None] = []
+    client.hub.wake = lambda: woken.append(client.hub.next_deadline())
+    Task(socket.receive(timeout=0.5))
+    assert woken == [0.5]
+    socket.emit_with_ack("a", timeout=0.25)
+    assert woken == [0.5, 0.25]
+    client.advance(1)
+    woken.clear()
+    client.link.refused()
+    assert woken[-1] == 3

@@ -26,6 +26,9 @@ class ClientAck(PendingAck):
     def __init__(self, socket: ClientSocket, ack_id: int, timeout: float | None) -> None:
         super().__init__(socket.manager.hub, ack_id, timeout)
         self._socket = socket
+        if timeout is not None and self._hub.wake is not None:
+            # The event may have to wait, so that nothing else tells the driver of the deadline.
+            self._hub.wake()
 
     def answered(self, args: list[object]) -> None:
         """The server has acknowledged."""

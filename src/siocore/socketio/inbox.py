@@ -135,6 +135,8 @@ class Receiving:
                 self._waiter = hub.new_waiter()
                 if timer is None and self._timeout is not None:
                     timer = hub.timers.arm(hub.now + self._timeout, self, 0)
+                    if hub.wake is not None:
+                        hub.wake()
                 yield from inbox.wait(self._waiter)
         finally:
             hub.timers.cancel(timer)

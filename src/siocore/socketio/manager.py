@@ -303,7 +303,11 @@ class Manager:
             self.reconnecting = True
             self.state = ManagerState.WAITING
             self._timer = self.hub.timers.arm(self.hub.now + self._backoff.next_delay(), self, 0)
-            self._wake()
+            if self.hub.wake is not None:
+                self.hub.wake()
+            for socket in self.sockets.values():
+                # Those who wait may look whether that was it.
+                socket.wake()
 
     def timer_expired(self, kind: int, now: float) -> None:
         self._timer = None
@@ -341,8 +345,3 @@ class Manager:
         generation, self._generation = self._generation, None
         if generation is not None:
             generation.end()
-
-    def _wake(self) -> None:
-        """Who waits for a socket may look whether that was it."""
-        for socket in self.sockets.values():
-            socket.wake()
