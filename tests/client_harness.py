@@ -11,10 +11,11 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytest
 import trio
@@ -24,7 +25,10 @@ import siocore.trio
 from driver_harness import WATCHDOG, Client, open_descriptors, uvloop
 from line_client import LineClientApp
 from siocore._driver.interfaces import ServedApplication
+from siocore.application.client import Client as ApplicationClient
+from siocore.application.engine_client import EngineConnection
 from siocore.asyncio._client import run_client as run_on_asyncio
+from siocore.socketio.client_socket import ClientSocket
 from siocore.trio._client import run_client as run_on_trio
 
 __all__ = [
@@ -37,6 +41,7 @@ __all__ = [
     "run_loop",
     "serving",
     "siocore_server",
+    "stepping",
 ]
 
 #: A server's side of one connection, with the methods of a blocking client.
@@ -158,9 +163,19 @@ def serving(
         raise failures[0]
 
 
-def binding(host: str) -> Any:
+class Binding(Protocol):
+    """siocore.trio and siocore.asyncio have the same functions."""
+
+    def connect(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientSocket]: ...
+
+    def connect_engine(self, url: str, **options: Any) -> AbstractAsyncContextManager[EngineConnection]: ...
+
+    def open_client(self, **defaults: Any) -> AbstractAsyncContextManager[ApplicationClient]: ...
+
+
+def binding(host: str) -> Binding:
     """siocore.trio or siocore.asyncio."""
-    return siocore.trio if host == "trio" else siocore.asyncio
+    return cast(Binding, siocore.trio if host == "trio" else siocore.asyncio)
 
 
 @contextlib.contextmanager
@@ -173,7 +188,9 @@ def siocore_server(io: ServedApplication, *, port: int = 0, **options: Any) -> I
             async with trio.open_nursery() as nursery:
                 serve = partial(siocore.trio.serve, io, port=port, grace=0.0, **options)
                 addresses = await nursery.start(serve)
-                started.put((trio.lowlevel.current_trio_token(), scope, addresses[0][1]))
+                address = addresses[0]
+                bound = 0 if isinstance(address, str) else address[1]
+                started.put((trio.lowlevel.current_trio_token(), scope, bound))
 
     thread = threading.Thread(target=trio.run, args=[main])
     thread.start()
@@ -185,3 +202,25 @@ def siocore_server(io: ServedApplication, *, port: int = 0, **options: Any) -> I
         token.run_sync_soon(scope.cancel)
         thread.join(WATCHDOG)
         assert not thread.is_alive()
+
+
+@types.coroutine
+def stepping(coroutine: Coroutine[Any, Any, Any], step: int, act: Callable[[], object]) -> Generator[Any, Any, bool]:
+    """Run a coroutine; ``act()`` before it suspends for the given time. Returns whether it got there."""
+    send: Callable[[Any], Any] = coroutine.send
+    value: Any = None
+    count = 0
+    while True:
+        try:
+            yielded = send(value)
+        except StopIteration:
+            return count >= step
+        count += 1
+        if count == step:
+            act()
+        try:
+            value = yield yielded
+            send = coroutine.send
+        except BaseException as exc:
+            value = exc
+            send = coroutine.throw

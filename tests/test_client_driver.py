@@ -7,15 +7,13 @@ import contextlib
 import signal
 import threading
 import time
-import types
-from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from client_harness import FreePort, Peer, no_descriptor_left, play, run_client, run_loop, serving
+from client_harness import FreePort, Peer, no_descriptor_left, play, run_client, run_loop, serving, stepping
 from driver_harness import each_asyncio, each_host
 from line_client import LineClient, LineClientApp, LineDial
 
@@ -298,28 +296,6 @@ def test_a_cancellation_while_it_closes_is_not_lost_on_asyncio(host: str) -> Non
         run_loop(host, main)
 
 
-@types.coroutine
-def _stepping(coroutine: Coroutine[Any, Any, Any], step: int, act: Callable[[], object]) -> Generator[Any, Any, bool]:
-    """Run a coroutine; ``act()`` before it suspends for the given time. Returns whether it got there."""
-    send: Callable[[Any], Any] = coroutine.send
-    value: Any = None
-    count = 0
-    while True:
-        try:
-            yielded = send(value)
-        except StopIteration:
-            return count >= step
-        count += 1
-        if count == step:
-            act()
-        try:
-            value = yield yielded
-            send = coroutine.send
-        except BaseException as exc:
-            value = exc
-            send = coroutine.throw
-
-
 @each_host
 def test_cancelled_at_any_point_it_leaves_nothing_behind(host: str) -> None:
     """The tasks are counted by run_loop, the descriptors by the fixture, and what the server got by the test."""
@@ -334,12 +310,12 @@ def test_cancelled_at_any_point_it_leaves_nothing_behind(host: str) -> None:
     async def attempt(step: int) -> bool:
         if host == "trio":
             with trio.CancelScope() as scope:
-                return await _stepping(client(), step, scope.cancel)
+                return await stepping(client(), step, scope.cancel)
             return True
         task = asyncio.current_task()
         assert task is not None
         try:
-            return await _stepping(client(), step, task.cancel)
+            return await stepping(client(), step, task.cancel)
         except asyncio.CancelledError:
             task.uncancel()
             return True
