@@ -58,6 +58,10 @@ class ClientDriver(Leader):
         super().close()
         self._client.elapsed_clock = None
 
+    def flush(self) -> None:
+        """Between two turns: send what the network takes at once."""
+        self._traffic.write(self._host.clock())
+
     def fail(self, exc: BaseException) -> None:
         super().fail(exc)
         if self.on_failure is not None:

@@ -44,6 +44,7 @@ class Client(Calls):
         It begins to connect, unless ``auto_connect`` is False. Options are those of :class:`siocore.ClientOptions`, and
         go before the client's defaults. Sockets for other namespaces of the same server share a connection, unless
         ``multiplex=False`` or ``force_new=True``.
+
         Raises TypeError and ValueError for options and URLs that are none.
         """
         check_names(options, ClientOptions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import Any
 
@@ -54,12 +54,13 @@ class ClientDispatcher:
     # Events ---------------------------------------------------------------------------------------------------
 
     def _event(self, event: ClientEvent) -> _Call | None:
-        socket: Any = event.socket
+        socket = event.socket
         registered = socket.registered
         if registered is None:
             socket.keep(event)
             return None
         link = socket.link
+        assert link is not None
         if link.running and link.running >= socket.manager.options.limits.max_running_handlers:
             link.hold(event)
             return None
@@ -108,7 +109,7 @@ class ClientDispatcher:
 
     async def _several(self, event: ClientEvent) -> object:
         """Every handler of an event in turn; the first value that one returns is the acknowledgement."""
-        socket: Any = event.socket
+        socket = event.socket
         registered = socket.registered
         if registered is None:
             socket.keep(event)
@@ -129,26 +130,27 @@ class ClientDispatcher:
     # Connections ----------------------------------------------------------------------------------------------
 
     async def _authenticate(self, event: AuthRequested) -> None:
-        socket: Any = event.socket
+        socket = event.socket
         try:
             auth = socket.auth
             value = auth() if callable(auth) else auth
-            if is_awaitable(value):
+            if isinstance(value, Awaitable):
                 value = await value
             socket.authenticate(event.generation, value)
         except Exception as error:
             socket.authentication_failed(event.generation, error)
             await self._calls.failed(error, socket, "auth")
-        except BaseException as error:
-            socket.authentication_failed(event.generation, error)
+        except BaseException:
+            socket.authentication_failed(event.generation, RuntimeError("it was cancelled"))
             raise
 
     def _closed(self, event: SocketClosed) -> _Call | None:
-        socket: Any = event.socket
+        socket = event.socket
         if event.detail:
             logger.debug("a socket is disconnected (%s): %.500r", event.reason, event.detail)
         if event.reason == "io client disconnect":
             # The application wants no more of them. If the connection was lost, what had arrived is handled.
+            assert socket.link is not None
             socket.link.drop_held(lambda held: held.socket is socket)
         return self._lifecycle(socket, "disconnect", (event.reason, event.detail))
 
