@@ -74,10 +74,9 @@ class Waiter:
             self._host.ready.append(self._task)
             self._task = None
 
-    @types.coroutine
-    def wait(self) -> Generator[Any, Any, None]:
+    async def wait(self) -> None:
         if not self._woken:
-            yield self
+            await _suspend(self)
 
     def park(self, task: _Task) -> None:
         if self._woken:
