@@ -386,6 +386,17 @@ def test_faults_of_servers_are_told_in_a_sentence(name: str, size: int) -> None:
     assert client.next_answer() is None
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_the_largest_head_passes_and_one_more_byte_does_not(size: int) -> None:
+    rest = b"\r\nContent-Length: 0\r\n\r\n"
+    fits = OK + b"X: " + b"x" * (2_000 - len(OK) - 3 - len(rest)) + rest
+    client = asking()
+    assert feed(client, fits, size) is not None
+    client = asking()
+    assert feed(client, fits.replace(b"X: ", b"X: x"), size) is None
+    assert client.failed == "the head of the server's answer has more than max_head=2000 bytes"
+
+
 def test_a_large_gzip_answer_costs_what_may_be_kept() -> None:
     limits = Limits(max_payload=100_000)
     packed = gzip.compress(bytes(50_000_000), 1)
@@ -401,7 +412,7 @@ def test_a_large_gzip_answer_costs_what_may_be_kept() -> None:
     assert peak < 3 * len(packed) + 400_000
 
 
-def test_dripped_heads_are_not_searched_again_and_again() -> None:
+def test_long_heads_may_come_byte_by_byte() -> None:
     client = asking(Limits())
     head = OK + b"X: " + b"a" * 16_000 + b"\r\nContent-Length: 0\r\n\r\n"
     answer = feed(client, head, 1)
