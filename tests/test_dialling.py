@@ -428,6 +428,15 @@ class StillHost:
     async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
         raise NotImplementedError
 
+    def begin(self, flush: Callable[[], None]) -> None:
+        raise NotImplementedError
+
+    def soon(self) -> None:
+        raise NotImplementedError
+
+    def alarm(self, deadline: float) -> None:
+        raise NotImplementedError
+
 
 def test_only_so_many_dials_are_under_way_and_the_others_follow_in_order() -> None:
     host = StillHost()

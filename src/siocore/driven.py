@@ -159,6 +159,11 @@ class DrivenEndpoint:
         self._taken = taken
         return event
 
+    @property
+    def has_event(self) -> bool:
+        """Whether :meth:`next_event` has one."""
+        return self._taken != len(self._events)
+
     def take_ready(self) -> list[DrivenConnection]:
         """The connections whose output or flags have changed since the last call."""
         ready = self._ready

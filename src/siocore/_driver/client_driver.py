@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from threading import get_ident
 
 from siocore._driver.dialling import Dialler
 from siocore._driver.interfaces import ClientApplication, ClientHost
@@ -44,23 +45,45 @@ class ClientDriver(Leader):
         sockets = Sockets(protocol, (), None)
         sockets.dial_with(Dialler(protocol, host, sockets), protocol)
         self._client = protocol
+        self._client_host = host
         self._asleep = asleep
-        self._traffic = sockets
+        self._traffic = self._sockets = sockets
         self._pump = Turn(protocol, app.dispatch, sockets, host.clock).pump
         #: Called when the driver has failed: whoever uses the client is to stop.
         self.on_failure: Callable[[], object] | None = None
 
     def start(self) -> None:
         self._client.elapsed_clock = self._elapsed
+        self._client_host.begin(self.flush)
         super().start()
+
+    def wake(self) -> None:
+        """There may be something to do. Cheap; to be called from any thread."""
+        if get_ident() != self._thread:
+            self._traffic.signal()
+        elif self._waiting:
+            # Most of what a client sends comes from tasks of its own. What they have to send leaves when they let
+            # others run, and without a turn, which would be several system calls.
+            self._client_host.soon()
+
+    def flush(self) -> None:
+        """Between two turns: send what the network takes at once. Does nothing within one."""
+        if not self._waiting:
+            return
+        try:
+            self._sockets.write(self._host.clock())
+            if self._sockets.stirred or self._client.has_event or self._stopping:
+                self._traffic.signal()
+                return
+            deadline = self._next_deadline()
+            if deadline is not None:
+                self._client_host.alarm(deadline)
+        except BaseException as exc:
+            self.fail(exc)
 
     def close(self) -> None:
         super().close()
         self._client.elapsed_clock = None
-
-    def flush(self) -> None:
-        """Between two turns: send what the network takes at once."""
-        self._traffic.write(self._host.clock())
 
     def fail(self, exc: BaseException) -> None:
         super().fail(exc)

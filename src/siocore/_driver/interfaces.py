@@ -82,6 +82,15 @@ class ClientHost(Host, Protocol):
     async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
         """What ``socket.getaddrinfo`` says for TCP, without keeping others waiting. Raises as that does."""
 
+    def begin(self, flush: Callable[[], None]) -> None:
+        """The driver starts; ``flush`` is what :meth:`soon` is about."""
+
+    def soon(self) -> None:
+        """Call ``flush`` as soon as whatever runs now lets others run, once for any number of these calls."""
+
+    def alarm(self, deadline: float) -> None:
+        """:meth:`wait`, which is under way, is to return at this time, if not before."""
+
 
 class Traffic(Protocol):
     """What carries the clients of an endpoint: its sockets, or the requests that somebody else's server hands on."""

@@ -48,6 +48,8 @@ class AsyncioHost:
         self._armed = math.inf
         self._floor = -math.inf
         self.tasks: set[asyncio.Task[None]] = set()
+        self._flush: Callable[[], None] | None = None
+        self._flush_wanted = False
 
     def clock(self) -> float:
         return max(self._floor, self._time())
@@ -58,6 +60,7 @@ class AsyncioHost:
 
     def close(self) -> None:
         """Let go of the event loop."""
+        self._flush = None
         if self._fd != -1:
             self._loop.remove_reader(self._fd)
             self._fd = -1
@@ -66,13 +69,17 @@ class AsyncioHost:
             self._alarm = None
 
     async def wait(self, deadline: float | None) -> None:
+        if deadline is not None:
+            self.alarm(deadline)
+        await self._readiness
+
+    def alarm(self, deadline: float) -> None:
         # Deadlines mostly move away. The alarm stays where it is then, goes off early once, and is set anew.
-        if deadline is not None and deadline < self._armed:
+        if deadline < self._armed:
             if self._alarm is not None:
                 self._alarm.cancel()
             self._armed = deadline
             self._alarm = self._loop.call_at(deadline, self._on_alarm)
-        await self._readiness
 
     def _on_alarm(self) -> None:
         # Timers may go off up to one tick of the loop's clock early. What they were set for counts as reached.
@@ -95,6 +102,19 @@ class AsyncioHost:
 
     async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
         return await self._loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+
+    def begin(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
+
+    def soon(self) -> None:
+        if not self._flush_wanted:
+            self._flush_wanted = True
+            self._loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_wanted = False
+        if self._flush is not None:
+            self._flush()
 
     def cancel_requests(self) -> Callable[[], int] | None:
         task = asyncio.current_task()

@@ -152,6 +152,16 @@ class BlockingHost:
         # Nobody else is kept waiting: there is only this thread.
         return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
 
+    def begin(self, flush: Callable[[], None]) -> None:
+        # Whoever emits between two calls flushes then; within one the leader's next turn does.
+        return
+
+    def soon(self) -> None:
+        self._wake_leader()
+
+    def alarm(self, deadline: float) -> None:
+        self._leader_deadline = min(self._leader_deadline, deadline)
+
     def cancel_requests(self) -> Callable[[], int] | None:
         # So a turn looks after each handler whether it has raised what the call is to raise.
         return self._has_raised

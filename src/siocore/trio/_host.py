@@ -48,6 +48,9 @@ class TrioHost:
         self._fd = -1
         self._armed = math.inf
         self._alarm = trio.CancelScope()
+        # The task that flushes, while it waits to be asked to.
+        self._flusher: trio.lowlevel.Task | None = None
+        self._flush_wanted = False
 
     def open(self, fd: int, wake: Callable[[], None]) -> None:
         self._fd = fd
@@ -55,8 +58,8 @@ class TrioHost:
 
     async def wait(self, deadline: float | None) -> None:
         # Deadlines mostly move away. The alarm stays where it is then, goes off early once, and is set anew.
-        if deadline is not None and deadline < self._armed:
-            self._armed = self._alarm.deadline = deadline
+        if deadline is not None:
+            self.alarm(deadline)
         await trio.lowlevel.wait_readable(self._fd)
 
     async def _keep_alarm(self, wake: Callable[[], None]) -> None:
@@ -78,6 +81,31 @@ class TrioHost:
 
     async def getaddrinfo(self, name: str, port: int) -> Sequence[Sequence[Any]]:
         return await trio.socket.getaddrinfo(name, port, type=trio.socket.SOCK_STREAM)
+
+    def begin(self, flush: Callable[[], None]) -> None:
+        self.nursery.start_soon(self._keep_flushing, flush, name="siocore output")
+
+    def soon(self) -> None:
+        self._flush_wanted = True
+        flusher, self._flusher = self._flusher, None
+        if flusher is not None:
+            trio.lowlevel.reschedule(flusher)
+
+    async def _keep_flushing(self, flush: Callable[[], None]) -> None:
+        while True:
+            if not self._flush_wanted:
+                self._flusher = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._stop_flushing)
+            self._flush_wanted = False
+            flush()
+
+    def _stop_flushing(self, _: object) -> trio.lowlevel.Abort:
+        self._flusher = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def alarm(self, deadline: float) -> None:
+        if deadline < self._armed:
+            self._armed = self._alarm.deadline = deadline
 
     def cancel_requests(self) -> Callable[[], int] | None:
         # Cancelling is done with scopes, and those of a handler end with it.
