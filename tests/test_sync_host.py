@@ -5,7 +5,6 @@ On real sockets, with a client that speaks lines.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from client_harness import FreePort, Peer, no_descriptor_left, serving
+from interrupts import interrupt_next_wait
 from line_client import DialFailed, LineClientApp, LineDial
 from siocore.errors import LocalProtocolError
 from siocore.sync._host import BlockingHost
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_a_wait_and_leaves_the_connection(address: Any) -> None:
     app = App()
     with app.runner:
         dial = app.connect(address)
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        interrupt_next_wait(app.host)
         with pytest.raises(KeyboardInterrupt):
             app.runner.run(dial.line)
         assert ask(app, dial, "more") == "more"
@@ -215,7 +215,7 @@ def test_ctrl_c_while_closing_still_closes(address: Any) -> None:
     app = App()
     app.connect(address)
     app.protocol.linger = True
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    interrupt_next_wait(app.host)
     with pytest.raises(KeyboardInterrupt):
         app.runner.close()
     assert app.runner.closed

@@ -4,7 +4,8 @@ The same core as on trio and asyncio, driven by the thread that calls, while it 
 """
 
 from siocore.sync._client import Client, connect, open_client
+from siocore.sync._engine import Connection, connect_engine
 from siocore.sync._manager import Manager
 from siocore.sync._socket import Event, Operator, Socket
 
-__all__ = ["Client", "Event", "Manager", "Operator", "Socket", "connect", "open_client"]
+__all__ = ["Client", "Connection", "Event", "Manager", "Operator", "Socket", "connect", "connect_engine", "open_client"]

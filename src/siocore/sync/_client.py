@@ -103,7 +103,7 @@ def connect(url: str, *, retry: bool = False, grace: float = 5.0, **options: Any
     try:
         core = client.call(client._application.socket, url, **_with_plain_auth(client._host, options))
         socket = client.socket_of(core, owns_client=True)
-        if options.get("auto_connect", True):
+        if core.options.auto_connect:
             socket.connect(retry=retry)
     except BaseException:
         client.close()

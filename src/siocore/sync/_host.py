@@ -100,22 +100,20 @@ def _suspend(command: Any) -> Generator[Any, Any, None]:
 
 
 class BlockingHost:
-    """The thread that made it. ``clock`` is in seconds; ``poll`` waits for a descriptor, for tests."""
+    """The thread that made it."""
 
     cancelled: type[BaseException] = _Cancelled
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        wait_readable: Callable[[int, float | None], object] | None = None,
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        #: Seconds, monotonic.
         self.clock = clock
+        #: Waits until a descriptor is readable, for so many seconds at most. A signal may end it.
+        self.wait_readable: Callable[[int, float | None], object] = _wait_readable
         self.ready: deque[_Task] = deque()
         #: Tells what ended the driver.
         self.failure: Callable[[], BaseException | None] = lambda: None
         #: Why nothing can be called any more.
         self.over: str | None = None
-        self._wait_readable = wait_readable or _wait_readable
         self._fd = -1
         self._leader: _Task | None = None
         self._leader_deadline = math.inf
@@ -316,7 +314,7 @@ class BlockingHost:
         self._safe = True
         try:
             self._deliver()
-            self._wait_readable(self._fd, seconds)
+            self.wait_readable(self._fd, seconds)
         finally:
             self._safe = False
 

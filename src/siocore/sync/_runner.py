@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from siocore._driver.client_driver import ClientDriver
+from siocore._driver.client_driver import ClientDriver, check_grace
 from siocore._driver.interfaces import ClientApplication
 from siocore.sync._handlers import Handler
 from siocore.sync._host import BlockingHost
@@ -22,6 +22,7 @@ class Runner:
 
     def __init__(self, app: ClientApplication, grace: float, host: BlockingHost) -> None:
         self._closed = True
+        check_grace(grace)
         self._grace = grace
         self._host = host
         self._driver = ClientDriver(app, host)
