@@ -16,6 +16,8 @@ __all__ = ["Wire3", "Wire4", "one_by_one"]
 
 _TEXT = b"text/plain;charset=UTF-8"
 _BINARY = b"application/octet-stream"
+#: What servers take that don't say: the default of their maxHttpBufferSize.
+_ASSUMED_PAYLOAD = 1_000_000
 
 
 class Wire4:
@@ -53,10 +55,12 @@ class Wire4:
         """
         packets: list[bytes] = []
         size = -1
+        if largest is None:
+            largest = _ASSUMED_PAYLOAD
         for message in outbox:
             packet = message.payload()
             size += len(packet) + 1
-            if packets and largest is not None and size > largest:
+            if packets and size > largest:
                 break
             packets.append(packet)
         return b"\x1e".join(packets), _TEXT, len(packets)
@@ -98,10 +102,17 @@ class Wire3(Wire4):
             carrier.send_binary(engineio3.encode_binary_packet(data), compress)
 
     def take_body(self, outbox: list[Outgoing], largest: int | None) -> tuple[bytes, bytes, int]:
-        # Servers of this revision don't tell how much they take: as much as JavaScript's client sends.
+        # Servers of this revision don't tell how much they take.
         binary = not self.base64 and any(message.has_binary for message in outbox)
-        body = b"".join([message.revision3_payload(binary, self.json) for message in outbox])
-        return body, _BINARY if binary else _TEXT, len(outbox)
+        packets: list[bytes] = []
+        size = 0
+        for message in outbox:
+            packet = message.revision3_payload(binary, self.json)
+            size += len(packet)
+            if packets and size > _ASSUMED_PAYLOAD:
+                break
+            packets.append(packet)
+        return b"".join(packets), _BINARY if binary else _TEXT, len(packets)
 
     def read_payload(self, headers: Headers, body: bytes) -> tuple[list[str | bytes], DecodeError | None]:
         if headers.get("content-type", "").lower().startswith("application/octet-stream"):
