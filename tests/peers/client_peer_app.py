@@ -46,8 +46,8 @@ def whoami(socket: siocore.Socket) -> dict[str, Any]:
         "header": handshake.headers.get("x-test"),
         "agent": handshake.headers.get("user-agent"),
         "transport": socket.transport,
-        # Of the connection's request, which all its namespaces share.
-        "engine": id(handshake.headers),
+        # One for all the namespaces of a connection.
+        "engine": id(socket.link),
         "namespace": socket.namespace.name,
     }
 

@@ -105,17 +105,21 @@ class Web {
     this.server = tls ? https.createServer(tls) : http.createServer();
     this.sockets = new Set();
     this.cookies = new Map();
+    this.server.on(tls ? "secureConnection" : "connection", (socket) => {
+      this.sockets.add(socket);
+      socket.on("close", () => this.sockets.delete(socket));
+    });
+  }
+
+  // Behind whoever takes the listeners of the server over.
+  noteCookies() {
     const note = (request) => {
       const sid = new URL(request.url, "http://x").searchParams.get("sid");
       if (sid) {
         this.cookies.set(sid, (this.cookies.get(sid) || []).concat(request.headers.cookie || ""));
       }
     };
-    this.server.on("request", note).on("upgrade", note);
-    this.server.on(tls ? "secureConnection" : "connection", (socket) => {
-      this.sockets.add(socket);
-      socket.on("close", () => this.sockets.delete(socket));
-    });
+    this.server.prependListener("request", note).prependListener("upgrade", note);
   }
 
   listen(port = 0) {
@@ -141,6 +145,7 @@ function socketServer(name, options = {}, tls = undefined) {
   const Server = made.Server || made;
   const io = new Server(web.server, { serveClient: false, ...options });
   handlers(io, web);
+  web.noteCookies();
   if (options.sticky) {
     io.engine.on("initial_headers", (headers) => {
       headers["set-cookie"] = ["sticky=node1; Path=/; HttpOnly", "other=2; Path=/elsewhere"];
