@@ -288,7 +288,7 @@ class ClientSession(ClientHeartbeat):
         elif kind == "3":
             self._heartbeat_step(ClientHeartbeatInput.PONG)
         elif kind == "1":
-            self._step(ClientSessionInput.FAIL, "transport close", "the server closed the session")
+            self.fail("transport close", "the server closed the session")
         # UPGRADE and NOOP mean nothing here, and engine.io-client ignores them too.
 
     def _open_packet(self, packet: str) -> None:
@@ -328,8 +328,8 @@ class ClientSession(ClientHeartbeat):
             if self._opening is not None:
                 detail = f"the session was not open within {self.options.timeout:g} s"
                 self.opening_failed("transport error", detail, None)
-        elif kind == _CLOSING_TIMER:
-            self._step(ClientSessionInput.SETTLED)
+        elif kind == _CLOSING_TIMER and self._farewell is not None:
+            self._step(ClientSessionInput.SETTLED, *self._farewell[:2])
         elif kind == _UPGRADE_TIMER:
             self._transport_step(ClientTransportInput.WEBSOCKET_LOST)
         elif self._polling is not None:
