@@ -141,7 +141,7 @@ def test_authorities_are_added_and_checks_left_out_only_when_asked_for(tmp_path:
         (ConnectError("no answer", transport=True), "no answer"),
         (
             ConnectError("it answered 404", transport=True, status=404),
-            "it answered 404; is there a Socket.IO server at this --path?",
+            "it answered 404; here that is --path",
         ),
         (
             ConnectError("Unsupported protocol version", transport=True, status=400),

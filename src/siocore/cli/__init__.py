@@ -1,6 +1,7 @@
-"""The command ``siocore``: serve an application, run the demo, say which version this is.
+"""The command ``siocore``: serve an application, run the demo, talk to a server, say which version this is.
 
-Exit codes: 0 after a stop by signal, 2 for a command that can't be understood, 1 for anything else that fails.
+Exit codes: 0 after a stop by signal, 2 for a command that can't be understood, 1 for anything else that fails; those
+that connect have some more.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import argparse
 import logging
 import platform
+import re
 import sys
 from collections.abc import Sequence
 
 from siocore._speedups import IMPLEMENTATION
 from siocore._version import __version__
+from siocore.cli.client_arguments import UsageError
+from siocore.cli.connect import add_connect, run_connect
+from siocore.cli.emit import add_emit, run_emit
+from siocore.cli.listen import add_listen, run_listen
 from siocore.cli.load import LoadError, load_application, load_hosted
 from siocore.cli.run import LOOPS, Settings, StartError, run
 
@@ -23,10 +29,10 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (default: those of the process); returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
-        return _serve(options)
-    except (LoadError, StartError) as exc:
+        return _COMMANDS[options.command](options)
+    except (LoadError, StartError, UsageError) as exc:
         print(f"siocore: error: {exc}", file=sys.stderr)
         return exc.exit_code
 
@@ -53,10 +59,28 @@ def _serve(options: argparse.Namespace) -> int:
     return run(load_application(options.application), settings)
 
 
+# What argparse takes for a positional argument.
+_POSITIONAL = re.compile(r"-|-\d+|-\d*\.\d+|(?!-).*", re.DOTALL)
+_COMMANDS = {"serve": _serve, "demo": _serve, "connect": run_connect, "emit": run_emit, "listen": run_listen}
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command == "emit" and all(_POSITIONAL.fullmatch(word) for word in rest):
+        # argparse takes all positional arguments at once, or none: these came behind an option.
+        options.values += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     version = f"siocore {__version__} ({IMPLEMENTATION}, {python})"
-    parser = argparse.ArgumentParser(prog="siocore", description="Socket.IO and Engine.IO servers for Python.")
+    parser = argparse.ArgumentParser(
+        prog="siocore", description="Socket.IO and Engine.IO for Python: servers and clients."
+    )
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -92,6 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_address(demo)
     _add_common(demo)
     demo.set_defaults(app=None, unix=None, tls_cert=None, tls_key=None, webtransport_cert=None, webtransport_key=None)
+
+    add_connect(commands)
+    add_emit(commands)
+    add_listen(commands)
     return parser
 
 

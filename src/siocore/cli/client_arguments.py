@@ -144,7 +144,7 @@ def explain(error: ConnectError, namespace: str = "/") -> str:
     elif "unsupported protocol" in lowered or "protocol version" in lowered:
         hint = "; try --protocol auto"
     elif error.status == 404:
-        hint = "; is there a Socket.IO server at this --path?"
+        hint = "; here that is --path"
     elif "transport unknown" in lowered:
         hint = "; see --transports"
     return f"{message}{hint}"

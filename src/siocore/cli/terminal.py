@@ -142,7 +142,7 @@ def _prepare(module: Any, completer: Callable[[str, int], str | None]) -> None:
     module.set_completer(completer)
     # The whole line is completed: names of events may have spaces.
     module.set_completer_delims("")
-    if "libedit" in (module.__doc__ or ""):
+    if "libedit" in str(module.__doc__):
         module.parse_and_bind("bind ^I rl_complete")
     else:
         module.parse_and_bind("tab: complete")
@@ -162,7 +162,7 @@ def _prepare(module: Any, completer: Callable[[str, int], str | None]) -> None:
 
 def save_history() -> None:
     """Keep the lines for the next session, where they may be kept."""
-    if readline is None or not readline.get_current_history_length():
+    if not _keeps_history():
         return
     path = _history_path()
     try:
@@ -172,6 +172,10 @@ def save_history() -> None:
         readline.write_history_file(path)
     except OSError:
         pass
+
+
+def _keeps_history() -> bool:
+    return "readline" in sys.modules and readline.get_current_history_length() > 0
 
 
 def _history_path() -> Path:
