@@ -187,6 +187,7 @@ def test_a_server_that_answers_nothing_is_given_up_after_the_timeout(host: str) 
     [
         ({"reconect": True}, TypeError),
         ({"transports": ["carrier pigeon"]}, ValueError),
+        ({"ssl_context": True}, ValueError),
         ({"grace": -1.0}, ValueError),
         ({"grace": float("nan")}, ValueError),
     ],

@@ -498,8 +498,7 @@ def test_a_block_can_be_left_in_another_task_on_asyncio(host: str) -> None:
         run_loop(host, main)
 
 
-@each_asyncio
-def test_eager_tasks_are_not_in_the_way_on_asyncio(host: str) -> None:
+def test_eager_tasks_are_not_in_the_way_on_asyncio() -> None:
     factory = getattr(asyncio, "eager_task_factory", None)
     if factory is None:
         pytest.skip("this Python has no eager tasks")
@@ -507,11 +506,11 @@ def test_eager_tasks_are_not_in_the_way_on_asyncio(host: str) -> None:
     async def main() -> None:
         asyncio.get_running_loop().set_task_factory(factory)
         app = LineClientApp()
-        async with run_client(host, app):
+        async with run_client("asyncio", app):
             assert await app.protocol.connect(("localhost", address[1])).ask("hello") == "hello"
 
     with serving(Recorder()) as address:
-        run_loop(host, main)
+        run_loop("asyncio", main)
 
 
 # Time

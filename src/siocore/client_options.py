@@ -112,6 +112,9 @@ class EngineClientOptions:
             _check_seconds(name, getattr(self, name))
         if self.protocol not in (3, 4, "auto"):
             raise ValueError(f"protocol must be 4, 3 or 'auto', not {self.protocol!r}")
+        context: object = self.ssl_context
+        if context is not None and not hasattr(context, "wrap_bio"):
+            raise ValueError(f"ssl_context must be an ssl.SSLContext or None, not {context!r}")
         deflate = self.per_message_deflate
         if not isinstance(deflate, (PerMessageDeflate, bool)):
             raise ValueError(f"per_message_deflate must be a bool or a PerMessageDeflate, not {deflate!r}")
