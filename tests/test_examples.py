@@ -193,3 +193,11 @@ def test_the_example_of_a_test_passes() -> None:
     done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
+
+
+def test_sync_client_speaks_in_the_lobby_and_hears_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with serve("serve", "chat:io", folder=EXAMPLES) as server:
+        load("sync_client").main(f"http://127.0.0.1:{server.port}", "hello")
+    lines = capsys.readouterr().out.splitlines()
+    name = lines[0].removeprefix("I am ")
+    assert lines == [f"I am {name}", "delivered", f"{name}: hello", "disconnected: io client disconnect"]
