@@ -12,9 +12,11 @@ import trio
 import trustme
 
 import siocore.asyncio
+import siocore.sync
 import siocore.trio
 from peers.client_scenarios import ALL, MODES, SCENARIOS, Peer
 from peers.harness import HERE, LOOPS, ServerProcess, serve, serve_node
+from siocore.errors import AckTimeout, ConnectError, Disconnected
 
 pytestmark = pytest.mark.peer
 
@@ -95,3 +97,55 @@ def run_trio(scenario: Callable[[Peer], Awaitable[None]], peer: Peer) -> None:
 async def within_asyncio(scenario: Callable[[Peer], Awaitable[None]], peer: Peer) -> None:
     async with asyncio.timeout(TIMEOUT):
         await scenario(peer)
+
+
+# The blocking client: the same core, so a short list ------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("server", ["v4", "v2", "python-socketio"])
+def test_blocking_client(server: str, mode: str, request: pytest.FixtureRequest) -> None:
+    fixture = "python_socketio_ports" if server == "python-socketio" else "node_ports"
+    url = f"http://127.0.0.1:{request.getfixturevalue(fixture)[server]}"
+    options = MODES[mode] | {"protocol": REVISIONS.get(server, 4), "reconnection_delay": 0.02}
+    data = {"retry": False, "codes": [1, 2]}
+    with (
+        pytest.raises(ConnectError) as refusal,
+        siocore.sync.connect(f"{url}/private", auth={"token": "wrong"}, **options),
+    ):
+        pass
+    assert refusal.value.data == data
+    with siocore.sync.connect(f"{url}/private", auth={"token": "s3cret"}, **options) as socket:
+        seen = socket.emit_with_ack("whoami", timeout=TIMEOUT)
+        assert (seen["namespace"], seen["id"]) == ("/private", socket.id)
+        value = {"a": b"\x01", "list": [b"", "é", None, 1.5]}
+        assert socket.emit_with_ack("echo", value, timeout=TIMEOUT) == value
+        for number in range(200):
+            socket.emit("collect", number)
+        assert socket.emit_with_ack("collected", timeout=TIMEOUT) == list(range(200))
+        socket.emit("count", 200)
+        assert [socket.receive("number", timeout=TIMEOUT).args for _ in range(200)] == [[n] for n in range(200)]
+        socket.on("question")(lambda number: (number + 1, b"\x02"))
+        assert socket.emit_with_ack("ask me", 1, timeout=TIMEOUT) == [2, b"\x02"]
+        with pytest.raises(AckTimeout):
+            socket.emit_with_ack("say nothing", timeout=0.05)
+        if server != "python-socketio":
+            came_back(socket)
+        socket.emit("disconnect me", False)
+        with pytest.raises(Disconnected):
+            socket.receive("never", timeout=TIMEOUT)
+
+
+def came_back(socket: siocore.sync.Socket) -> None:
+    """After a connection that broke."""
+    ids: list[str | None] = []
+    socket.on("connect")(lambda: ids.append(socket.id))
+    first = socket.id
+    socket.emit("cut")
+    for _ in range(1_000):
+        if ids:
+            break
+        socket.wait(0.01)
+    assert ids == [socket.id]
+    assert socket.id != first
+    assert socket.emit_with_ack("echo", "back", timeout=TIMEOUT) == "back"
