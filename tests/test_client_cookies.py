@@ -110,6 +110,7 @@ def test_whom_a_cookie_is_sent_to(line: str, url: str, expected: str | None) -> 
         ("http://[::1]:3000/socket.io/", "io=1; Path=/", "http://[::1]:3000/", "io=1"),
         ("http://a.example.com/", "io=1; Path=/; Secure", "https://a.example.com/", None),
         ("ws://a.example.com/", "io=1", "http://a.example.com/x", "io=1"),
+        ("wss://a.example.com/", "io=1; Secure", "https://a.example.com/x", "io=1"),
     ],
 )
 def test_who_may_set_a_cookie(by: str, line: str, url: str, expected: str | None) -> None:

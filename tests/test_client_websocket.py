@@ -292,12 +292,32 @@ def test_our_close_waits_for_the_server() -> None:
     websocket = connection()
     websocket.close(1001, "€" * 60)
     assert sent_close(websocket) == (1001, ("€" * 41).encode())
+    assert websocket.close_reason == ""
     assert websocket.receive_data(server_frame(TEXT, b"still here") + server_frame(PING)) == ["still here"]
     assert websocket.receive_data(server_frame(CLOSE, close_payload(1001))) == []
     assert websocket.close_received
     assert websocket.close_code == 1001
     websocket.close(1000)
     assert len(websocket.output) == 1
+
+
+def test_long_reasons_are_cut() -> None:
+    for reason, cut in (("a" * 200, "a" * 123), ("€" * 50, "€" * 41), ("aa" + "€" * 50, "aa" + "€" * 40)):
+        websocket = connection()
+        websocket.close(1000, reason)
+        assert sent_close(websocket) == (1000, cut.encode())
+
+
+def test_the_reason_of_the_end_is_told() -> None:
+    websocket = connection()
+    websocket.receive_data(server_frame(CLOSE, close_payload(4000, "tschüß".encode())))
+    assert (websocket.close_code, websocket.close_reason) == (4000, "tschüß")
+    websocket = connection()
+    websocket.receive_data(server_frame(CLOSE))
+    assert websocket.close_reason == ""
+    websocket = connection(SMALL)
+    websocket.receive_data(server_frame(TEXT, b"a" * 1_001))
+    assert (websocket.close_code, websocket.close_reason) == (1009, "message too big")
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, -1])

@@ -149,7 +149,7 @@ def parse_unmasked_frames(data: bytes | bytearray, start: int, max_payload: int,
             payload += width
             if length <= (125 if width == 2 else 0xFFFF):
                 break
-        if length > largest or end < payload or length > end - payload:
+        if length > largest or length > end - payload:
             break
         content = data[payload : payload + length]
         if first == _TEXT:

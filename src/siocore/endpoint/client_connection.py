@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from siocore.engineio.client_handshake import read_refusal
 from siocore.engineio.client_interfaces import ClientCarrier, HeaderList
 from siocore.errors import RemoteProtocolError
-from siocore.http.client import Answer, HttpClient
+from siocore.http.client import Answer, HttpClient, excerpt
 from siocore.http.client_handshake import check_answer, make_key, request_headers
 from siocore.http.client_websocket import ClientWebSocket
 from siocore.options import PerMessageDeflate
@@ -279,10 +279,11 @@ class ClientConnection(ClientCarrier):
             # Pongs are taken when they can leave: until then only the latest of them is kept.
             self._touch()
         if websocket.close_received or websocket.failed:
+            why = f"{websocket.close_code}{': ' if websocket.close_reason else ''}{excerpt(websocket.close_reason)}"
             if websocket.failed:
-                self._gone("transport error", f"WebSocket failed with close code {websocket.close_code}")
+                self._gone("transport error", f"WebSocket failed with close code {why}")
             else:
-                self._gone("transport close", f"the server closed the WebSocket with code {websocket.close_code}")
+                self._gone("transport close", f"the server closed the WebSocket with code {why}")
             self._end_websocket()
         elif websocket.close_sent:
             return

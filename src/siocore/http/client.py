@@ -71,9 +71,10 @@ class Answer:
         return f"<Answer {self.status}, {len(self.body)} bytes>"
 
 
-def excerpt(data: bytes) -> str:
+def excerpt(data: bytes | str) -> str:
     """The beginning of what a server said, on one line and without anything that a terminal would obey."""
-    said = data[: 8 * _MAX_EXCERPT].decode(errors="replace")
+    start = data[: 8 * _MAX_EXCERPT]
+    said = start if isinstance(start, str) else start.decode(errors="replace")
     text = " ".join("".join([each if each.isprintable() else " " for each in said]).split())
     return text if len(text) <= _MAX_EXCERPT else text[:_MAX_EXCERPT] + "…"
 

@@ -20,6 +20,7 @@ cdef class ClientWebSocket(WebSocketConnection):
     cdef object _random_bytes
     cdef bytes _keys
     cdef Py_ssize_t _keys_at
+    cdef public str close_reason
 
     @cython.locals(position=Py_ssize_t, messages=list)
     cpdef list receive_data(self, bytes data)

@@ -42,7 +42,7 @@ class ClientWebSocket(WebSocketConnection):
     ``random_bytes(size)`` must return bytes that nobody can foresee (RFC 6455, sections 5.3 and 10.3).
     """
 
-    __slots__ = ("_keys", "_keys_at", "_random_bytes")
+    __slots__ = ("_keys", "_keys_at", "_random_bytes", "close_reason")
 
     _PEER_MASKS = 0
 
@@ -53,6 +53,8 @@ class ClientWebSocket(WebSocketConnection):
         self._random_bytes = random_bytes
         self._keys = b""
         self._keys_at = 0
+        #: What goes with ``close_code``: the server's words, or what it did wrong.
+        self.close_reason = ""
 
     def receive_data(self, data: bytes) -> list[str | bytes]:
         """Take bytes from the server; returns the messages they complete, also those in front of a fault."""
@@ -124,6 +126,14 @@ class ClientWebSocket(WebSocketConnection):
     def _control_frame(self, first: int, payload: bytes) -> bytes:
         key = self._take_keys(4)
         return bytes((first, 0x80 | len(payload))) + key + apply_mask(payload, key, 0)
+
+    def _closed_by_peer(self, event: CloseConnection) -> None:
+        self.close_reason = event.reason or ""
+        WebSocketConnection._closed_by_peer(self, event)
+
+    def _fail(self, code: int, reason: str) -> None:
+        self.close_reason = reason
+        WebSocketConnection._fail(self, code, reason)
 
     def _send_close(self, event: CloseConnection) -> None:
         # Not by wsproto: it would draw the mask itself.

@@ -68,7 +68,7 @@ class Tunnel:
         if answer is None:
             if self._client.failed is not None:
                 self.failed = f"the proxy failed: {self._client.failed.replace('the server', 'it')}"
-        elif self._client.switched and 200 <= answer.status < 300:
+        elif self._client.switched:
             self.established = True
         elif answer.status == 407:
             self.failed = (
