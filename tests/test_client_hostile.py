@@ -137,6 +137,17 @@ def test_events_that_come_too_early_are_bounded() -> None:
     assert client.told() == []
 
 
+def test_attachments_that_come_too_early_are_bounded_with_them() -> None:
+    client = Client(limits=Limits(max_payload=1_000))
+    client.manager.socket()
+    client.link.opened()
+    for _ in range(3):
+        if client.link.closed_with is None:
+            client.link.text(ANNOUNCED)
+            client.link.binary(b"x" * 400)
+    assert client.link.closed_with is not None
+
+
 def test_early_events_of_one_link_are_not_those_of_the_next() -> None:
     client = Client()
     client.manager.socket()
@@ -196,6 +207,12 @@ def test_attachments_that_come_need_no_timer() -> None:
     assert client.hub.timers.next_deadline() is None
     client.link.text(ANNOUNCED)
     client.advance(0)
+    assert len(client.hub.timers) == 1
+    client.link.binary(b"x")
+    assert len(client.hub.timers) == 0
+    client.link.text(ANNOUNCED)
+    client.advance(0)
+    assert len(client.hub.timers) == 1
     client.link.lost()
     client.manager.disconnect()
     assert client.hub.timers.next_deadline() is None

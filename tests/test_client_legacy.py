@@ -53,6 +53,18 @@ def test_a_root_socket_that_comes_later_is_there_already() -> None:
     assert client.link.take() == ["0"]
 
 
+def test_a_root_socket_that_the_server_has_put_out_has_to_ask() -> None:
+    client = legacy()
+    root = client.manager.socket()
+    client.manager.socket("/admin")
+    client.link.opened()
+    client.link.text("0")
+    client.link.text("1")
+    client.link.take()
+    root.connect()
+    assert client.link.take() == ["0"]
+
+
 def test_a_root_namespace_that_nobody_wants_is_nobodys() -> None:
     client = legacy()
     admin = client.manager.socket("/admin")

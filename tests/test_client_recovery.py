@@ -147,6 +147,9 @@ def test_our_own_servers_offsets_are_recognised_by_their_tag() -> None:
     assert reader.read(1, "0a1b2c3d1") == [1]
     assert reader.read("text", "0a1b2c3d1f") == ["text"]
     assert reader.offsets.latest == "0a1b2c3d1f"
+    # An event of another server's: ours has an offset behind every one, so that it is none of ours.
+    assert reader.read("ffffffff1") == ["ffffffff1"]
+    assert reader.offsets.latest == "0a1b2c3d1f"
 
 
 def test_a_server_that_leaves_offsets_out_is_not_ours() -> None:

@@ -163,6 +163,43 @@ def test_a_timeout_takes_an_event_that_was_not_sent_out_of_the_buffer() -> None:
     assert not longer.done
 
 
+def test_a_timeout_makes_room_in_the_buffer() -> None:
+    client = Client(limits=Limits(max_buffered=30))
+    socket = client.manager.socket()
+    socket.emit_with_ack("a" * 20, timeout=1)
+    with pytest.raises(BufferFull):
+        socket.emit("b" * 20)
+    client.advance(1)
+    socket.emit("c")
+    socket.emit("d" * 10)
+
+
+def test_an_event_that_was_not_taken_waits_for_no_answer() -> None:
+    client = Client(limits=Limits(max_buffered=30, max_pending_acks=1))
+    socket = client.manager.socket()
+    socket.emit("a" * 20)
+    for _ in range(2):
+        with pytest.raises(BufferFull):
+            socket.emit_with_ack("b" * 20, timeout=1)
+    assert len(client.hub.timers) == 0
+
+
+def test_an_event_that_the_link_had_no_room_for_outlives_it() -> None:
+    client = Client(limits=Limits(max_buffered=40))
+    socket = client.manager.socket()
+    sent, unsent = socket.emit_with_ack("a"), socket.emit_with_ack("b")
+    client.link.opened()
+    client.link.stuck = 30
+    client.accept()
+    assert client.link.take() == ["0", '20["a"]']
+    client.link.lost()
+    assert (sent.done, unsent.done) == (True, False)
+    client.advance(1)
+    client.link.opened()
+    client.accept()
+    assert client.link.take() == ["0", '21["b"]']
+
+
 def test_an_event_that_was_not_sent_outlives_a_connection_that_is_lost() -> None:
     client = Client()
     socket = client.connected()
@@ -365,6 +402,8 @@ def test_a_lost_connection_counts_as_a_try() -> None:
     task = Task(socket.emit("a"))
     for _ in range(2):
         client.link.lost()
+        # The time of the try is over, too: what is left is that of the next attempt to connect.
+        assert len(client.hub.timers) == 1
         client.advance(10)
         client.link.opened()
         client.accept()
@@ -375,11 +414,14 @@ def test_a_lost_connection_counts_as_a_try() -> None:
 def test_what_waits_to_be_acknowledged_is_bounded() -> None:
     client = Client(retries=1, ack_timeout=5, limits=Limits(max_buffered=30))
     socket = client.connected()
-    socket.emit("a" * 20)
-    with pytest.raises(BufferFull):
-        socket.emit("b")
-    client.link.text("30[]")
+    socket.emit("a")
     socket.emit("b")
+    with pytest.raises(BufferFull):
+        socket.emit("c" * 20)
+    client.link.text("30[]")
+    client.link.text("31[]")
+    socket.emit("d" * 5)
+    socket.emit("e" * 5)
 
 
 def test_retries_that_are_awaited_end_with_the_socket_and_others_wait_for_it() -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from fake_link import Client, Task
-from siocore.errors import ConnectError
+from siocore.errors import ConnectError, LocalProtocolError
 from siocore.socketio.reconnection import Backoff
 
 
@@ -218,6 +218,43 @@ def test_a_session_that_slept_is_given_up_and_the_event_waits_for_the_next_one()
     client.link.opened()
     client.accept()
     assert client.link.take() == ["0", '2["kept"]']
+
+
+def test_a_link_that_opens_after_all_is_not_used() -> None:
+    client = Client()
+    socket = client.manager.socket()
+    client.manager.disconnect()
+    client.events()
+    client.link.opened()
+    assert client.events() == []
+    assert client.link.take() == []
+    assert not socket.active
+
+
+def test_an_endpoint_that_opens_no_link_leaves_the_manager_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(auto_connect=False)
+    socket = client.manager.socket()
+
+    def refuse(*args: object) -> None:
+        raise LocalProtocolError("the client is closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.hub, "open_link", refuse)
+        with pytest.raises(LocalProtocolError):
+            socket.connect()
+    assert not socket.active
+    socket.connect()
+    client.link.opened()
+    client.accept()
+    assert socket.connected
+
+
+def test_waiting_that_is_given_up_leaves_nothing_behind() -> None:
+    client = Client()
+    socket = client.manager.socket()
+    task = Task(socket.connect())
+    task.cancel()
+    assert socket._waiters == []
 
 
 def test_pings_and_upgrades_are_told() -> None:

@@ -24,7 +24,7 @@ class Postponed:
         #: As it goes over the wire: what the application does to its arguments meanwhile changes nothing.
         self.message = message
         self.ack_id = ack_id
-        #: Name and arguments, for handlers that want to know what is sent.
+        #: Name and arguments, for handlers that want to know what is sent; None once they do.
         self.data = data
 
 

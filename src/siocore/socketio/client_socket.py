@@ -274,7 +274,7 @@ class ClientSocket(Member):
         """Send what has waited, before the application's handlers of "connect" can send more."""
         self._flush()
         if self._retries is not None:
-            self._retries.send_next(again=True)
+            self._retries.send_next()
 
     def left(self) -> None:
         """No acknowledgement can come of what was sent."""
@@ -325,8 +325,7 @@ class ClientSocket(Member):
         if outbox is None:
             limits = self.options.limits
             outbox = Outbox(self, limits.max_buffered, limits.high_water)
-        told = self.registered is not None and self.registered.any_outgoing
-        outbox.add(Postponed(message, ack_id, data if told else None))
+        outbox.add(Postponed(message, ack_id, data))
         self._outbox = outbox
         return Sent(outbox)
 

@@ -285,7 +285,6 @@ class Manager:
 
     def _lost(self, reason: str, detail: str) -> None:
         self._end_generation()
-        self._backoff.reset()
         self.state = ManagerState.CLOSED
         self.report("close", reason, detail)
         for socket in tuple(self.sockets.values()):

@@ -42,12 +42,12 @@ class RetryQueue:
         self.send_next()
         return attempt
 
-    def send_next(self, *, again: bool = False) -> None:
-        """Send the first event, if none is under way; ``again``: what was under way is lost."""
+    def send_next(self) -> None:
+        """Send the first event, if none is under way."""
         if not self._attempts or not self._socket.connected:
             return
         attempt = self._attempts[0]
-        if again or not attempt.under_way:
+        if not attempt.under_way:
             attempt.tries += 1
             attempt.under_way = True
             attempt.arm()
@@ -101,9 +101,8 @@ class Attempt(ClientAck):
 
     def arm(self) -> None:
         """The time of a try begins."""
-        timers = self._hub.timers
-        timers.cancel(self._timer)
-        self._timer = None if self._timeout is None else timers.arm(self._hub.now + self._timeout, self, 0)
+        if self._timeout is not None:
+            self._timer = self._hub.timers.arm(self._hub.now + self._timeout, self, 0)
 
     def timer_expired(self, kind: int, now: float) -> None:
         self._timer = None
