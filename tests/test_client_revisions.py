@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from wsproto.utilities import generate_accept_token
 
 from client_pairs import TARGET, Pair
-from siocore.client_events import ClientSessionClosed
+from siocore.client_events import ClientMessageReceived, ClientSessionClosed
 from siocore.client_options import EngineClientOptions
 from siocore.codec.engineio3 import frame_text
 from siocore.codec.message import TextMessage
 from siocore.endpoint.engine_client import EngineClientProtocol
+from siocore.engineio.client_session import ClientSession
 from siocore.testing import AppClient, ScriptedServer
 from siocore.testing.network import Stream
 
@@ -122,3 +124,71 @@ def test_compression_is_offered_if_asked_for_and_left_out_where_a_message_says_s
     pair.server.settle()
     assert link.to_server.delivered - before > len(text)
     pair.close()
+
+
+class Upgrading:
+    """A server that accepts every WebSocket, and says ``words`` on it."""
+
+    def __init__(self, *words: bytes) -> None:
+        self.words = list(words)
+        self.requests: list[str] = []
+        self.server = ScriptedServer(self._connected)
+        self.protocol = EngineClientProtocol()
+        self.client: AppClient = self.server.attach(self.protocol)
+
+    def _connected(self, stream: Stream) -> None:
+        stream.on_data = lambda data: self._received(stream, data)
+
+    def _received(self, stream: Stream, data: bytes) -> None:
+        if data.startswith(b"GET "):
+            self.requests.append(data.decode().split(" ")[1])
+            key = data.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+            accept = generate_accept_token(key).decode()
+            head = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            stream.write(b"HTTP/1.1 101 Switching Protocols\r\n" + head.encode() + self.words.pop(0))
+
+    def open(self, **options: Any) -> ClientSession:
+        session = self.protocol.open_session(TARGET, EngineClientOptions(transports=("websocket",), **options))
+        self.client.settle()
+        return session
+
+    @property
+    def ended(self) -> list[ClientSessionClosed]:
+        return [event for event in self.client.events if isinstance(event, ClientSessionClosed)]
+
+
+def text_frames(*payloads: bytes) -> bytes:
+    return b"".join(bytes((0x81, len(payload))) + payload for payload in payloads)
+
+
+def test_a_refusal_behind_the_101_is_told_as_what_it_is() -> None:
+    server = Upgrading(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 28\r\n\r\nUnsupported protocol version")
+    assert server.open(protocol=3).closed
+    (event,) = server.ended
+    assert event.error is not None
+    assert event.error.status == 400
+    assert "Unsupported protocol version" in str(event.error)
+    server.client.close()
+
+
+def test_auto_over_websocket_finds_an_old_server_by_its_unasked_connect() -> None:
+    server = Upgrading(*[text_frames(OPEN, b"40")] * 3)
+    assert server.open(protocol="auto").closed
+    assert [(event.reason, event.error) for event in server.ended] == [("parse error", None)]
+    second = server.open(protocol="auto")
+    assert second.open
+    assert second.revision == 3
+    assert [request.partition("EIO=")[2][0] for request in server.requests] == ["4", "3"]
+    server.client.close()
+
+
+def test_auto_over_websocket_takes_a_server_without_max_payload_for_what_it_says() -> None:
+    server = Upgrading(text_frames(OPEN, b'40{"sid":"x"}', b"40", b"2"))
+    session = server.open(protocol="auto")
+    assert session.open
+    messages = [event.data for event in server.client.events if isinstance(event, ClientMessageReceived)]
+    assert messages == ['0{"sid":"x"}', "0"]
+    session.close()
+    server.client.advance(10)
+    assert [event.reason for event in server.ended] == ["forced close"]
+    server.client.close()

@@ -15,6 +15,7 @@ from siocore.http.client import Answer, HttpClient, excerpt
 from siocore.http.client_handshake import check_answer, make_key, request_headers
 from siocore.http.client_websocket import ClientWebSocket
 from siocore.options import PerMessageDeflate
+from siocore.request import Headers
 from siocore.target import Target
 from siocore.timers import Timer
 
@@ -270,7 +271,19 @@ class ClientConnection(ClientCarrier):
                 break
             session.websocket_message(self, message)
         if websocket.stirred or self._timer is not None:
+            if websocket.failed and not messages and data.startswith(b"HTTP/1.1 "):
+                self._refused_late(data)
             self._websocket_stirred(websocket, bool(messages))
+
+    def _refused_late(self, data: bytes) -> None:
+        """Node.js' engine.io finds out that it does not speak our revision when it has sent the 101 already."""
+        session = self._session
+        status = data[9:12]
+        if session is not None and session.sid == "" and status.isdigit():
+            self._session = None
+            body = data.partition(b"\r\n\r\n")[2]
+            refusal = read_refusal(int(status), Headers([]), body, "the WebSocket handshake")
+            session.websocket_refused(self, refusal, refusal.sentence, Headers([]))
 
     def _websocket_stirred(self, websocket: ClientWebSocket, completed: bool) -> None:
         if websocket.output:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from siocore.client_options import EngineClientOptions
 from siocore.engineio.client_handshake import OpenPacket, Refusal, TransportSettings
+from siocore.link import ClientLink, LinkUser
 from siocore.target import Target
 
 if TYPE_CHECKING:
     from siocore.engineio.client_session import ClientSession
+    from siocore.errors import ConnectError
 
 __all__ = ["Opening"]
 
@@ -66,9 +68,12 @@ class Opening:
         else:
             session.opening_failed(reason, sentence, None if refusal is None else refusal.status)
 
-    def succeeded(self) -> None:
+    def succeeded(self, handshake: OpenPacket) -> None:
         """The session is open."""
+        session = self._session
         self._learn(self.transport == "websocket")
+        if session.options.protocol == "auto" and session.wire.revision == 4 and handshake.max_payload is None:
+            session.user = _Watcher(session)
 
     def upgrade(self, handshake: OpenPacket) -> TransportSettings | None:
         """The settings for the WebSocket that the session should go over to; ``None`` if it stays as it is."""
@@ -87,3 +92,42 @@ class Opening:
 
     def _attempt(self, revision: int) -> None:
         self._session.attempt(self.transport, self._settings[self.transport], revision)
+
+
+class _Watcher(LinkUser):
+    """Looks at the first message of a server that may be one of Socket.IO 1 or 2 that does not look at EIO.
+
+    Over WebSocket the OPEN packets of both revisions are the same, but for maxPayload, which new servers send. The
+    first thing that an old one says is CONNECT, without being asked and without an id: no new one ever does. So the
+    session ends, and the next one begins with revision 3.
+    """
+
+    __slots__ = ("_session", "_user")
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+        self._user = session.user
+
+    def link_opened(self, link: ClientLink) -> None:
+        self._user.link_opened(link)
+
+    def link_text(self, link: ClientLink, text: str, start: int) -> None:
+        session = self._session
+        session.user = self._user
+        if text == "40":
+            session.owner.learn_revision(session.target, 3)
+            session.fail("parse error", "the server speaks revision 3 of Engine.IO, which is used from now on")
+        else:
+            self._user.link_text(link, text, start)
+
+    def link_binary(self, link: ClientLink, data: bytes) -> None:
+        self._user.link_binary(link, data)
+
+    def link_pinged(self, link: ClientLink) -> None:
+        self._user.link_pinged(link)
+
+    def link_upgraded(self, link: ClientLink) -> None:
+        self._user.link_upgraded(link)
+
+    def link_closed(self, link: ClientLink, reason: str, detail: str, error: ConnectError | None) -> None:
+        self._user.link_closed(link, reason, detail, error)

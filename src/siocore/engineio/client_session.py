@@ -311,7 +311,7 @@ class ClientSession(ClientHeartbeat):
         self._start_heartbeat(handshake)
         if self._polling is None:
             self._adopt_candidate()
-        opening.succeeded()
+        opening.succeeded(handshake)
         self._step(ClientSessionInput.OPENED)
         settings = opening.upgrade(handshake)
         if settings is not None and self._state is _OPEN:
