@@ -6,11 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import engineio  # type: ignore[import-untyped]
 import socketio  # type: ignore[import-untyped]
 
-# It drops what has more packets, without a word, and has no option for it.
-engineio.payload.Payload.max_decode_packets = 5000
 io = socketio.AsyncServer(async_mode="asgi")
 app = socketio.ASGIApp(io)
 NAMESPACES = ("/", "/second", "/third", "/private")

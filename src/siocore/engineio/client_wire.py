@@ -18,6 +18,8 @@ _TEXT = b"text/plain;charset=UTF-8"
 _BINARY = b"application/octet-stream"
 #: What servers take that don't say: the default of their maxHttpBufferSize.
 _ASSUMED_PAYLOAD = 1_000_000
+#: Packets in a POST: the most that python-engineio takes by default (``Payload.max_decode_packets``).
+_MAX_PACKETS = 16
 
 
 class Wire4:
@@ -60,7 +62,7 @@ class Wire4:
         for message in outbox:
             packet = message.payload()
             size += len(packet) + 1
-            if packets and size > largest:
+            if len(packets) == _MAX_PACKETS or (packets and size > largest):
                 break
             packets.append(packet)
         return b"\x1e".join(packets), _TEXT, len(packets)
