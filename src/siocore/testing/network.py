@@ -61,6 +61,7 @@ class Pipe:
         self._writer: End | None = None
         self._on_cut: Callable[[], None] | None = None
         self._stalled = False
+        self._reset = False
         self._in_flight: deque[tuple[float, bytes]] = deque()
         self._in_flight_size = 0
         self._unsent = bytearray()
@@ -92,6 +93,10 @@ class Pipe:
     def resume(self) -> None:
         """Go on delivering, after :meth:`stall` or when the reader reads again."""
         self._stalled = False
+        if self._reset:
+            self._reset = False
+            assert self._reader is not None
+            self._reader.lost()
         if self._unsent and self._writer is not None:
             self._accept()
             self._writer.accepted()
@@ -124,6 +129,14 @@ class Pipe:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def reset(self) -> None:
+        """Drop what is under way and tell the reader; while the pipe is stalled, it does not get to know."""
+        self.close()
+        if self._stalled:
+            self._reset = True
+        elif self._reader is not None:
+            self._reader.lost()
 
     def end(self) -> None:
         """Drop what is under way; the reader sees EOF next."""
@@ -316,6 +329,13 @@ class Link:
             server_end.lost()
         if client_end is not None:
             client_end.lost()
+
+    def reset(self, end: End) -> None:
+        """One end resets the connection. The other one is told if the network is not stalled."""
+        incoming, outgoing = self.pipes if end is self._server_end else (self.to_client, self.to_server)
+        incoming.close()
+        end.lost()
+        outgoing.reset()
 
     def end(self) -> None:
         """End it as a proxy between the two does that goes away: what is under way is lost, and both ends see EOF."""

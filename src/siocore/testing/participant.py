@@ -344,7 +344,7 @@ class DrivenEnd:
         """Send the output of a connection that is ready, and do what its flags say."""
         pipe = self._outgoing
         if connection.aborted:
-            self.link.cut()
+            self.link.reset(self)
             return
         if not pipe.unsent:
             data = connection.data_to_send()
