@@ -14,7 +14,8 @@ import trustme
 import siocore.asyncio
 import siocore.sync
 import siocore.trio
-from peers.client_scenarios import ALL, MODES, SCENARIOS, Peer
+from peers.client_features import SCENARIOS
+from peers.client_scenarios import ALL, MODES, Peer
 from peers.harness import HERE, LOOPS, ServerProcess, serve, serve_node
 from siocore.errors import AckTimeout, ConnectError, Disconnected
 
