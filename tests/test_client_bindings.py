@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -103,30 +104,24 @@ def test_a_refusal_is_raised_with_its_data(host: str, url: str) -> None:
 
 @each_host
 def test_with_retry_it_waits_for_the_server(host: str) -> None:
-    port = FreePort().address[1]
-    failed = threading.Event()
-
     async def main() -> None:
-        async with binding(host).open_client(**FAST) as client:
-            socket = client.socket(f"http://127.0.0.1:{port}", auto_connect=False)
-            socket.on("connect_error")(lambda error: failed.set())
-            await socket.connect(retry=True)
-            assert socket.connected
         async with binding(host).connect(f"http://127.0.0.1:{port}", retry=True, **FAST) as socket:
             assert socket.connected
 
-    def serve_late() -> None:
-        assert failed.wait(20)
+    def fail_then_serve() -> None:
+        with listener:
+            listener.accept()[0].close()
         with siocore_server(echo_server(), port=port):
             assert over.wait(20)
 
     over = threading.Event()
-    thread = threading.Thread(target=serve_late)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    thread = threading.Thread(target=fail_then_serve)
     thread.start()
     try:
         run_loop(host, main)
     finally:
-        failed.set()
         over.set()
         thread.join()
 
@@ -163,8 +158,6 @@ def test_handlers_can_be_registered_before_it_connects(host: str, url: str) -> N
 
 @each_host
 def test_a_server_that_answers_nothing_is_given_up_after_the_timeout(host: str) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import resource
+import select
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -457,6 +458,34 @@ def test_only_so_many_dials_are_under_way_and_the_others_follow_in_order() -> No
     assert len(sockets) == 297
     sockets.close()
     assert len(sockets) == 0
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "proxy"])
+def test_news_of_a_dial_that_was_called_off_meanwhile_is_ignored(secure: bool) -> None:
+    """A turn that has read enough looks at the rest in the next one."""
+    client = LineClient()
+    sockets = Sockets(client, (), None)
+    dialler = Dialler(client, StillHost(), sockets)
+    sockets.dial_with(dialler, client)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        proxy = None if secure else f"http://127.0.0.1:{address[1]}"
+        dial = client.connect(address, secure=secure, proxy=proxy)
+        sockets.write(0.0)
+        accepted, _ = listener.accept()
+        with accepted:
+            select.select([sockets.fileno()], [], [], 10)
+            sockets.read(0.0)
+            # TLS or the proxy are asked for the first word.
+            [fd] = dialler._steps
+            accepted.sendall(b"x")
+            dialler.note_ready(fd)
+            dial.abort()
+            sockets.write(0.0)
+            dialler.advance(0.0)
+    assert dial.log == []
+    assert len(sockets) == 0
+    sockets.close()
 
 
 @each_host
