@@ -1,18 +1,23 @@
 """Requests and frames that a server must refuse, each with the status or close code it gets.
 
-Run as a program it prints what HttpConnection and WebSocketConnection make of them, for a test that does so with
+Run as a program it prints what becomes of them, and of what a client must refuse, for a test that does so with
 ``python -O``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 
-from client_frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame, close_payload
+from client_frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame, close_payload, turned_round
+from http_answers import BAD_ANSWERS
+from http_answers import LIMITS as ANSWER_LIMITS
 from siocore.http import BodyReceived, HttpConnection, HttpState, WebSocketConnection
+from siocore.http.client import HttpClient
+from siocore.http.client_websocket import ClientWebSocket
 from siocore.options import Limits
 
-__all__ = ["BAD_BODIES", "BAD_FRAMES", "BAD_REQUESTS", "LIMITS", "converse", "outcomes"]
+__all__ = ["BAD_BODIES", "BAD_FRAMES", "BAD_REQUESTS", "LIMITS", "NO_FRAMES", "converse", "outcomes"]
 
 LIMITS = Limits(max_payload=1_000, max_head=2_000, max_headers=20, max_chunks=10, max_fragments=4)
 
@@ -157,6 +162,10 @@ BAD_FRAMES: dict[str, tuple[int, bytes]] = {
 }
 
 
+#: Those of BAD_FRAMES that are bytes of something else.
+NO_FRAMES = ("TLS handshake", "text")
+
+
 def converse(connection: HttpConnection, pieces: list[bytes]) -> tuple[list[tuple[object, ...]], bytes]:
     """Feed the pieces and answer each complete request with its body; returns what was reported, and the output."""
     reported: list[tuple[object, ...]] = []
@@ -191,6 +200,19 @@ def outcomes() -> dict[str, list[object]]:
             websocket = WebSocketConnection(LIMITS)
             messages = [message for piece in pieces for message in websocket.receive_data(piece)]
             results[f"frame: {name}, {how}"] = [websocket.close_code, len(messages), websocket.failed]
+        stream = stream if name in NO_FRAMES else turned_round(stream)
+        for how, pieces in _cuts(stream):
+            client_side = ClientWebSocket(LIMITS, os.urandom)
+            messages = [message for piece in pieces for message in client_side.receive_data(piece)]
+            results[f"server's frame: {name}, {how}"] = [client_side.close_code, len(messages), client_side.failed]
+    for name, (said, stream) in BAD_ANSWERS.items():
+        for how, pieces in _cuts(stream):
+            client = HttpClient(ANSWER_LIMITS)
+            client.request("GET", "/", [(b"Host", b"a")])
+            for piece in pieces:
+                client.receive_data(piece)
+            told = client.failed is not None and said in client.failed
+            results[f"answer: {name}, {how}"] = [0, int(client.next_answer() is not None), told]
     return results
 
 

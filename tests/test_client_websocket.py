@@ -26,15 +26,13 @@ from client_frames import (
     turned_round,
 )
 from frame_streams import BAD_UTF8, Oracle, streams
-from http_corpus import BAD_FRAMES
+from http_corpus import BAD_FRAMES, NO_FRAMES
 from siocore.errors import LocalProtocolError
 from siocore.http import WebSocketConnection
 from siocore.http.client_websocket import ClientWebSocket
 from siocore.options import Limits
 
 SMALL = Limits(max_payload=1_000, max_fragments=4)
-#: Those that are no frames of anybody.
-RAW = ("TLS handshake", "text")
 
 
 def connection(limits: Limits | None = None) -> ClientWebSocket:
@@ -113,7 +111,7 @@ def test_quiet_reads_are_not_stirred() -> None:
 @pytest.mark.parametrize("size", [1, 2, 5_000])
 def test_bad_frames_fail_with_their_code(name: str, size: int) -> None:
     code, stream = BAD_FRAMES[name]
-    stream = stream if name in RAW else turned_round(stream)
+    stream = stream if name in NO_FRAMES else turned_round(stream)
     websocket = connection(SMALL)
     assert feed(websocket, server_frame(TEXT, b"ok") + stream, size) == ["ok"]
     assert_failed(websocket, code)

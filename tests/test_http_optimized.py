@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import http_answers
 import http_corpus
 import siocore
 
@@ -21,6 +22,9 @@ def expected() -> dict[str, list[object]]:
             outcomes[f"body: {name}, {how}"] = [status, 1, True]
         for name, (code, _) in http_corpus.BAD_FRAMES.items():
             outcomes[f"frame: {name}, {how}"] = [code, 0, True]
+            outcomes[f"server's frame: {name}, {how}"] = [code, 0, True]
+        for name in http_answers.BAD_ANSWERS:
+            outcomes[f"answer: {name}, {how}"] = [0, 0, True]
     return outcomes
 
 
