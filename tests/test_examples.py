@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import http.client
+import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +20,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from peers.harness import serve
+from peers.harness import ServerProcess, serve
+from siocore.client_options import ClientOptions, EngineClientOptions
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -180,6 +185,89 @@ def test_embed_select_echoes_on_plain_sockets() -> None:
     for sock in list(server.connections):
         server.drop(sock, 0.0)
     assert not server.protocol.sessions
+
+
+def run_example(name: str, *arguments: str) -> list[str]:
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_clients_on_asyncio_and_trio_talk_to_the_chat() -> None:
+    with serve("serve", "chat:io", folder=EXAMPLES) as server:
+        welcome, *lines = run_example("client_asyncio", server.url, "hello", "bye")
+        assert welcome.startswith("welcome, ")
+        assert sorted(lines) == ["'bye' was delivered", "'hello' was delivered", "me says bye", "me says hello"]
+        welcome, *lines = run_example("client_trio", server.url, "hello")
+        sid = ast.literal_eval(welcome.removeprefix("welcome "))["id"]
+        assert sorted(lines) == ["'hello' was delivered", f"chat message {sid} hello"]
+
+
+def test_engine_client_gets_its_messages_back() -> None:
+    with serve("serve", "engine_echo:engine", folder=EXAMPLES) as server:
+        lines = run_example("engine_client", server.url)
+    assert [line.split(" ", 1)[1] for line in lines] == ["'hello'", "'text'", r"b'\x00\xff'"]
+
+
+APPENDING = """\
+import os
+import pathlib
+
+import siocore
+
+io = siocore.Server()
+ended = pathlib.Path("ended")
+
+
+@io.on("connection")
+def connected(socket):
+    print("came with", socket.handshake.auth["token"], flush=True)
+
+
+@io.on("append")
+def append(socket, line):
+    if line["text"] == "two" and not ended.exists():
+        ended.touch()
+        os._exit(0)
+    print("append", line["number"], line["text"], flush=True)
+    return True
+"""
+
+
+def test_client_retry_sends_again_what_a_server_has_not_acknowledged(tmp_path: Path) -> None:
+    (tmp_path / "appending.py").write_text(APPENDING)
+    with ServerProcess(["serve", "appending:io", "--port", "0"], tmp_path) as first:
+        client = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / "client_retry.py"), first.url, "one", "two", "three"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert first.wait() == 0
+    assert first.lines[-2:] == ["came with token 1", "append 0 one"]
+    with ServerProcess(["serve", "appending:io", "--port", str(first.port)], tmp_path) as second:
+        printed, _ = client.communicate(timeout=60)
+        assert second.stop() == 0
+    assert client.returncode == 0
+    one, gone, *rest = printed.splitlines()
+    assert one == "appended: one"
+    assert gone.startswith("gone: transport ")
+    assert rest == ["back", "appended: two", "appended: three", "gone: io client disconnect"]
+    assert second.lines[-3].startswith("came with token ")
+    assert second.lines[-3] != "came with token 1"
+    assert second.lines[-2:] == ["append 1 two", "append 2 three"]
+
+
+def test_the_page_of_the_client_says_what_every_option_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES.parent / "docs"))
+    table = importlib.import_module("client_options_table")
+    for options in (EngineClientOptions, ClientOptions):
+        rows = table.read_options(options.__name__)
+        names = re.findall(r"``(\w+)``", " ".join(option for option, _, _ in rows))
+        own = [field.name for field in fields(options) if field.name in options.__annotations__]
+        assert names == own
+        assert all(default for _, default, _ in rows)
+        assert [option for option, _, meaning in rows if not meaning] == []
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -95,6 +95,7 @@ class EngineClientOptions:
     #: Numbers from 0 to 1, for back-off, and bytes for the masks of WebSocket frames, which others must not foresee.
     random: Callable[[], float] = _random.random
     random_bytes: Callable[[int], bytes] = os.urandom
+    #: What a server can make the client hold or wait for.
     limits: Limits = CLIENT_LIMITS
 
     def __post_init__(self) -> None:
