@@ -136,3 +136,14 @@ def test_a_first_attempt_that_fails_is_repeated_and_told() -> None:
     client.link.opened()
     client.accept()
     assert patient.result is None
+
+
+def test_names_of_what_happens_here_are_not_those_of_events_and_error_is_one_of_the_servers() -> None:
+    client = Client()
+    socket = client.connected()
+    for name in ("connect", "connect_error", "disconnect", "error", "news"):
+        socket.on(name)(print)
+    registered = socket.registered
+    assert registered is not None
+    assert set(registered.lifecycle) == {"connect", "connect_error", "disconnect"}
+    assert set(registered.events) == {"error", "news"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from siocore._speedups import encode_packet
 from siocore.client_events import ClientEvent, ClientListenerFailed
@@ -21,7 +21,8 @@ from siocore.socketio.client_operator import ClientOperator
 from siocore.socketio.client_outbox import Outbox, Postponed
 from siocore.socketio.client_states import ClientSocketState
 from siocore.socketio.inbox import Events, Inbox, Receiving
-from siocore.socketio.listeners import Listeners
+from siocore.socketio.listeners import Handler, Listeners
+from siocore.socketio.listening import Listening
 from siocore.socketio.names import check_event_name
 from siocore.socketio.retries import RetryQueue
 from siocore.waiting import READY, Sent
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from siocore.socketio.manager import Manager
 
 __all__ = ["ClientSocket"]
+
+_H = TypeVar("_H", bound=Handler)
 
 _EVENT = SocketPacketType.EVENT.value
 _ACK = SocketPacketType.ACK.value
@@ -157,6 +160,26 @@ class ClientSocket(Member):
     def timeout(self, seconds: float) -> ClientOperator:
         """``await socket.timeout(5).emit_with_ack(...)``: how long to wait for the answer."""
         return ClientOperator(self).timeout(seconds)
+
+    # Handlers -------------------------------------------------------------------------------------------------
+
+    def on(self, name: str | int) -> Callable[[_H], _H]:
+        """Register a handler for the server's events of this name: ``@socket.on("chat message")``.
+
+        ``async def`` or plain ``def``, called with the event's arguments; the first value that one of them returns is
+        the acknowledgement. Three names mean what happens here: ``connect()``, ``connect_error(error)`` and
+        ``disconnect(reason, detail)``. Handlers stay when the connection is lost and made again.
+        """
+        return Listening.on(self, name)
+
+    def use(self, middleware: _H) -> _H:
+        """Register a middleware for the server's events: ``@socket.use``, called with the name and the arguments.
+
+        It lets the event through by returning; no handler sees an event before every middleware has returned. What it
+        changes in the list of arguments is changed for the handlers. An exception stops the event: it is logged, and
+        the ``on_error`` hooks are called.
+        """
+        return Listening.use(self, middleware)
 
     # Receiving ------------------------------------------------------------------------------------------------
 
