@@ -40,7 +40,7 @@ def census() -> Counter[str]:
     """How many objects of each class of siocore's there are."""
     gc.collect()
     kinds = (type(each) for each in gc.get_objects())
-    return Counter(kind.__qualname__ for kind in kinds if kind.__module__.startswith("siocore"))
+    return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("siocore"))
 
 
 def cycles(server: TestServer, driver: AppClient, socket: Any, count: int) -> None:
