@@ -429,3 +429,25 @@ def test_engine_io_alone(transports: list[str]) -> None:
         assert connection.close_reason == "transport close"
         with pytest.raises(Disconnected):
             connection.send("late")
+
+
+def test_emit_waits_for_a_server_that_is_slow_and_only_outside_of_handlers(url: str) -> None:
+    limits = siocore.Limits(high_water=1000, max_buffered=100_000_000)
+    data = bytes(900_000)
+    with connect(url, limits=limits) as socket:
+        manager = socket.client._application.managers[0]
+        errors: list[Exception] = []
+        socket.client.on_error(lambda error, subject, name: errors.append(error))
+
+        @socket.on("flood")
+        def flood() -> None:
+            for _ in range(20):
+                socket.emit("ignored", data)
+
+        for _ in range(20):
+            socket.emit("ignored", data)
+            assert manager.link is not None
+            assert manager.link.buffered <= limits.high_water
+        socket.emit("say", "flood")
+        assert socket.emit_with_ack("echo", 1, timeout=LONG) == 1
+        assert errors == []
