@@ -79,10 +79,16 @@ class Runner:
 
     def call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Call what does not block, and send what the network takes."""
-        result = self._host.call(function, *args, **options)
-        if not self._host.running:
-            self._host.call(self._driver.flush)
-        return result
+        if self._host.running:
+            # The turn that is under way sends it.
+            return self._host.call(function, *args, **options)
+
+        def call_and_flush() -> _T:
+            result = function(*args, **options)
+            self._driver.flush()
+            return result
+
+        return self._host.call(call_and_flush)
 
     def run(self, begin: Callable[[], Awaitable[_T]], timeout: float | None = None) -> _T:
         """Block until there is a result."""
