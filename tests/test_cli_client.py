@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -322,6 +324,8 @@ def typing(server: ServerProcess, folder: Path, *arguments: str, **environment: 
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30", "XDG_STATE_HOME": str(folder)}
         | environment,
         start_new_session=True,
+        # Ctrl-C is a signal for those whose terminal it is.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
     try:
@@ -353,7 +357,10 @@ class TestConnectAtATerminal:
             typist.expect(r"ack.*echo\S* 1 ")
             typist.type("echo {bad ?\n")
             typist.expect("not JSON: {bad")
-            typist.type("half a line\x03")
+            typist.expect("> ")
+            typist.type("half a line")
+            typist.expect("half a line")
+            typist.type("\x03")
             typist.expect(r"\n.*> ")
             typist.type("/info\n")
             typist.expect(r"namespace /, id \S+, websocket, Engine.IO 4 at http://127.0.0.1:")

@@ -149,14 +149,14 @@ class _Session:
             while True:
                 try:
                     line = self.terminal.read()
+                    if line is None:
+                        break
+                    if not trio.from_thread.run(self._take, line, trio_token=self._token):
+                        return
                 except KeyboardInterrupt:
+                    # Of the line, or of the wait for what it does; that goes on.
                     if not self.terminal.interactive:
                         raise
-                    continue
-                if line is None:
-                    break
-                if not trio.from_thread.run(self._take, line, trio_token=self._token):
-                    return
             if not self.terminal.interactive:
                 trio.from_thread.run(self._wait_for_answers, trio_token=self._token)
         except trio.RunFinishedError:
