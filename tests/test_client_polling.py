@@ -152,17 +152,17 @@ def test_what_is_sent_within_one_turn_leaves_in_one_post_and_connections_are_use
 
 def test_payloads_are_split_by_what_the_server_takes(bench: Bench) -> None:
     session = bench.open()
-    for size in (40, 57, 58, 500, 1):
+    for size in (40, 57, 40, 58, 500, 1):
         session.send("x" * size)
     sizes = []
-    for _ in range(4):
+    for _ in range(5):
         post = bench.take("POST")
         sizes.append([len(packet) - 1 for packet in post.body.split(b"\x1e")])
         assert len(post.body) <= 100 or len(sizes[-1]) == 1
         post.answer(b"ok")
     bench.client.settle()
-    # 1 + 40 + 2 + 57 is the 100 that the server allows.
-    assert sizes == [[40, 57], [58], [500], [1]]
+    # 1 + 40 + 2 + 57 is the 100 that the server allows, and one byte more is too much.
+    assert sizes == [[40, 57], [40], [58], [500], [1]]
     assert session.buffered == 0
 
 
