@@ -314,3 +314,25 @@ def test_revision_3_carries_text_and_binary_both_ways(mode: str, base64: bool, p
     pair.server.advance(46)
     assert [event.reason for event in pair.events(ClientSessionClosed)] == ["ping timeout"]
     pair.close()
+
+
+def test_a_websocket_that_fails_while_polling_is_paused_lets_polling_go_on(pair: Pair) -> None:
+    def script(link: Link) -> None:
+        if link.number == 1:
+            link.to_client.delay = 1.0
+
+    pair.server.network.script = script
+    session = pair.open()
+    polling, websocket = pair.client.links[:2]
+    polling.to_client.stall()
+    pair.server.advance(3)
+    # "3probe" is there, and the GET is still under way: what is sent is held back.
+    session.send("held")
+    pair.server.settle()
+    assert pair.received == []
+    websocket.cut()
+    polling.to_client.resume()
+    pair.server.advance(1)
+    assert pair.received == ["held"]
+    assert pair.messages == ["held"]
+    assert session.transport == "polling"
