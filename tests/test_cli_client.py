@@ -380,6 +380,8 @@ class TestConnectAtATerminal:
             typist.expect("connected /admin as")
             typist.type("/help\n")
             typist.expect("/quit +ends the session")
+            # Before the prompt, the terminal would not pass it on as a key.
+            typist.expect("> ")
             typist.type("\x04")
         history = tmp_path / "siocore" / "history"
         assert "ask\n" in history.read_text()
