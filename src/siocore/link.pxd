@@ -17,3 +17,9 @@ cdef class Link:
 
 cdef class ClientLink(Link):
     cpdef abandon(self)
+
+
+cdef class LinkUser:
+    cpdef link_opened(self, ClientLink link)
+    cpdef link_text(self, ClientLink link, str text, Py_ssize_t start)
+    cpdef link_binary(self, ClientLink link, bytes data)

@@ -185,6 +185,10 @@ class ClientOutbound(ClientLink):
         """Send a message, or drop it if the session is closed. Raises BufferFull."""
         if self._state is not _OPEN and self._state is not _OPENING:
             return
+        channel = self._channel
+        if channel is not None and self._plain and type(message) is TextMessage:
+            self.send_text(message.text, message.attachments)
+            return
         waiting = self.buffered
         if waiting and waiting + message.size > self._max_buffered:
             raise _full(self._max_buffered)

@@ -112,10 +112,10 @@ class SocketAck(PendingAck):
         self._finish(ack_value(args))
 
     def disconnected(self, socket: Socket) -> None:
-        self._finish(error=Disconnected("the client disconnected before it acknowledged"))
+        self._finish(None, Disconnected("the client disconnected before it acknowledged"))
 
     def timer_expired(self, kind: int, now: float) -> None:
-        self._finish(error=AckTimeout())
+        self._finish(None, AckTimeout())
 
     def _forget(self) -> None:
         self._socket.pending_acks.pop(self.id, None)
@@ -150,7 +150,7 @@ class GatheredAck(PendingAck):
 
     def timer_expired(self, kind: int, now: float) -> None:
         missing = f"operation has timed out: {self._missing()} did not answer"
-        self._finish(error=AckTimeout(missing, self.responses))
+        self._finish(None, AckTimeout(missing, self.responses))
 
     def _missing(self) -> int:
         """How many have not answered."""

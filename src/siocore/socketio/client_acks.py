@@ -36,7 +36,7 @@ class ClientAck(PendingAck):
 
     def lost(self) -> None:
         """The connection is gone, or there will not be one."""
-        self._finish(error=Disconnected("the socket was disconnected before the server acknowledged"))
+        self._finish(None, Disconnected("the socket was disconnected before the server acknowledged"))
 
     def deserted(self) -> None:
         """The socket is not active any more. Whoever waits is told; what nobody waits for stays where it is."""
@@ -44,7 +44,7 @@ class ClientAck(PendingAck):
             self.lost()
 
     def timer_expired(self, kind: int, now: float) -> None:
-        self._finish(error=AckTimeout())
+        self._finish(None, AckTimeout())
 
     def __await__(self) -> Generator[Any, None, Any]:
         while not self.done:

@@ -121,7 +121,7 @@ class Attempt(ClientAck):
 
     def give_up(self, error: Exception) -> None:
         """There will be no other try."""
-        self._finish(error=error)
+        self._finish(None, error)
 
     def _forget(self) -> None:
         self._socket.forget_ack(self.id, withdraw=False)
