@@ -161,6 +161,20 @@ def test_early_events_of_one_link_are_not_those_of_the_next() -> None:
     assert client.told() == [("new",), "connect"]
 
 
+def test_an_event_that_was_sent_before_the_server_knew_that_the_socket_had_left_is_not_heard_by_who_comes_back() -> (
+    None
+):
+    client = Client()
+    client.manager.socket("/other")
+    socket = client.connected()
+    socket.disconnect()
+    socket.connect()
+    client.link.text('2["to the one who left"]')
+    client.told()
+    client.accept()
+    assert client.told() == ["connect"]
+
+
 ANNOUNCED = '51-["a",{"_placeholder":true,"num":0}]'
 
 

@@ -9,7 +9,6 @@ cdef int _FRAME_TIMER, _CLOSE_TIMER, _SWITCHING_PROTOCOLS
 
 
 cdef class ClientConnection(ClientCarrier):
-    cdef bint _answered
     cdef bint _connected
     cdef bint _eof
     cdef object _http

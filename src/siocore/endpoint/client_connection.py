@@ -34,7 +34,6 @@ class ClientConnection(ClientCarrier):
     """A connection that its session asked for."""
 
     __slots__ = (
-        "_answered",
         "_connected",
         "_eof",
         "_http",
@@ -64,8 +63,6 @@ class ClientConnection(ClientCarrier):
         self._key: bytes | None = None
         self._connected = False
         self._eof = False
-        # Whether a request was answered here, so that the server may take the connection for one that rests.
-        self._answered = False
         self._output: list[bytes] = []
         self._output_size = 0
         self._timer: Timer | None = None
@@ -172,15 +169,13 @@ class ClientConnection(ClientCarrier):
     def _http_progress(self, http: HttpClient) -> None:
         answer = http.next_answer()
         if answer is not None:
-            self._answered = True
             if self._key is None:
                 if self._session is not None:
                     self._session.answered(self, answer.status, answer.headers, answer.body)
             else:
                 self._handshake_answered(http, answer, self._key)
         elif http.failed is not None:
-            unanswered = self._answered and not http.begun and self._eof
-            self._gone("transport error", http.failed, unanswered)
+            self._gone("transport error", http.failed)
             self._close()
 
     def _handshake_answered(self, http: HttpClient, answer: Answer, key: bytes) -> None:
@@ -357,11 +352,11 @@ class ClientConnection(ClientCarrier):
             self._gone("transport error", "a WebSocket message was not completed in time")
             self.close(1008, "message not completed in time")
 
-    def _gone(self, reason: str, detail: str, unanswered: bool = False) -> None:
+    def _gone(self, reason: str, detail: str) -> None:
         """Nothing more comes from this connection: tell the session, once."""
         session, self._session = self._session, None
         if session is not None:
-            session.carrier_lost(self, reason, detail, unanswered)
+            session.carrier_lost(self, reason, detail)
 
     def _close(self) -> None:
         if self.closed:

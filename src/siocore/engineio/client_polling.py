@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Polling"]
 
-#: A connection that has rested for so many seconds is not used for a POST: the server may be about to close it, and a
-#: POST that was lost with its connection can't be repeated, for it may have been read. Node.js closes after 5.
+#: A connection that has rested for so many seconds is not used again: the server may be about to close it, and a request
+#: that was lost with its connection can't be repeated. A POST may have been read; a GET may have been answered with
+#: packets, which are on no other connection then. Node.js closes after 5.
 _STALE = 3.0
 
 
@@ -77,20 +78,14 @@ class Polling:
         else:
             session.polled(*session.wire.read_payload(headers, body))
 
-    def lost(self, carrier: ClientCarrier, detail: str, unanswered: bool) -> None:
-        """A connection is gone. ``unanswered``: it was used again, and ended in order without a byte of an answer."""
+    def lost(self, carrier: ClientCarrier, detail: str) -> None:
+        """A connection is gone."""
         lane = self._get if carrier is self._get.carrier else self._post
         if carrier is not lane.carrier:
             return
         busy = lane.busy
         lane.drop()
-        if not busy:
-            return
-        if lane is self._get and unanswered and not lane.repeated:
-            # The server closed a connection that had rested, and has not seen the request.
-            lane.repeated = True
-            self.poll()
-        else:
+        if busy:
             self._session.polling_lost(detail)
 
     def late(self, kind: int) -> None:
@@ -115,7 +110,7 @@ class Polling:
 class _Lane:
     """Requests of one method, one after the other."""
 
-    __slots__ = ("_session", "_timer", "busy", "carrier", "kind", "method", "repeated", "rests_since")
+    __slots__ = ("_session", "_timer", "busy", "carrier", "kind", "method", "rests_since")
 
     def __init__(self, session: ClientSession, method: str) -> None:
         self.method = method
@@ -123,8 +118,6 @@ class _Lane:
         self.kind = session.GET_TIMER if method == "GET" else session.POST_TIMER
         self.carrier: ClientCarrier | None = None
         self.busy = False
-        #: Whether the request under way is a second attempt.
-        self.repeated = False
         self.rests_since = 0.0
         self._session = session
         self._timer: Timer | None = None
@@ -133,9 +126,7 @@ class _Lane:
         session = self._session
         now = session.owner.now
         carrier = self.carrier
-        if carrier is not None and (
-            not carrier.reusable or (self.method == "POST" and now - self.rests_since > _STALE)
-        ):
+        if carrier is not None and (not carrier.reusable or now - self.rests_since > _STALE):
             carrier.close()
             carrier = None
         if carrier is None:
@@ -147,7 +138,7 @@ class _Lane:
             self._timer = session.owner.timers.arm(now + timeout, session, self.kind)
 
     def finish(self) -> None:
-        self.busy = self.repeated = False
+        self.busy = False
         self.rests_since = self._session.owner.now
         self._cancel()
 

@@ -252,7 +252,7 @@ class ClientSession(ClientHeartbeat):
             else:
                 self._transport_step(ClientTransportInput.OTHER_PACKET)
 
-    def carrier_lost(self, carrier: ClientCarrier, reason: str, detail: str, unanswered: bool) -> None:
+    def carrier_lost(self, carrier: ClientCarrier, reason: str, detail: str) -> None:
         """A connection has ended, or could not be made. ``reason`` is "transport close" or "transport error"."""
         if carrier is self._channel:
             self._channel = None
@@ -264,7 +264,7 @@ class ClientSession(ClientHeartbeat):
             else:
                 self._transport_step(ClientTransportInput.WEBSOCKET_LOST)
         elif self._polling is not None:
-            self._polling.lost(carrier, detail, unanswered)
+            self._polling.lost(carrier, detail)
 
     # Packets ---------------------------------------------------------------------------------------------------
 

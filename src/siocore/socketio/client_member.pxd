@@ -17,6 +17,7 @@ cdef class Member(Listening):
     cdef public object failure
     cdef public object offsets
     cdef public object _generation
+    cdef public object _left
     cdef public object _early
     cdef public Py_ssize_t _early_size
     cdef public list _waiters

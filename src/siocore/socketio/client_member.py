@@ -50,6 +50,7 @@ class Member(Listening):
         "_early",
         "_early_size",
         "_generation",
+        "_left",
         "_waiters",
         "auth",
         "failure",
@@ -82,6 +83,8 @@ class Member(Listening):
         #: Where in the server's sequence of events we are; None unless it said that it knows that.
         self.offsets: Offsets | None = None
         self._generation: Generation | None = None
+        # The connection in which this socket has been connected, and is not any more.
+        self._left: Generation | None = None
         self._early: list[ClientEvent] | None = None
         self._early_size = 0
         self._waiters: list[Waiter] = []
@@ -159,6 +162,7 @@ class Member(Listening):
         """The connection is gone."""
         self._generation = None
         self._step(Step.LINK_CLOSED, reason, detail)
+        self._left = None
 
     def receive_connect(self, generation: Generation, data: dict[str, Any] | None) -> None:
         """The server lets the socket in."""
@@ -194,7 +198,8 @@ class Member(Listening):
 
     def receive_early(self, event: ClientEvent, size: int) -> None:
         """An event that came before CONNECT: what a client that comes back has missed."""
-        if self.state is not ClientSocketState.CONNECTING:
+        if self.state is not ClientSocketState.CONNECTING or self._left is self._generation:
+            # In the latter case the server has sent it before it knew that this socket had left.
             return
         if self._early is None:
             self._early = []
@@ -340,6 +345,7 @@ class Member(Listening):
 
     def _end(self, reason: str, detail: str) -> None:
         self.id = None
+        self._left = self._generation
         self.manager.hub.push_event(SocketClosed(self, reason, detail))  # type: ignore[arg-type]
         self.left()
         if not self.wanted:
