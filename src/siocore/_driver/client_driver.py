@@ -37,6 +37,8 @@ class ClientDriver(Leader):
     ``asleep`` tells how long the machine has slept.
     """
 
+    _looks_again = False
+
     def __init__(
         self, app: ClientApplication, host: ClientHost, *, asleep: Callable[[], float] = seconds_asleep
     ) -> None:

@@ -46,6 +46,9 @@ class Leader:
 
     _traffic: Traffic
     _pump: Pump
+    #: Whether a turn that has read something is followed by another one before the leader waits. Among many connections
+    #: there is mostly more by then.
+    _looks_again = True
 
     def __init__(self, app: Application, host: Host) -> None:
         protocol = app.protocol
@@ -183,6 +186,7 @@ class Leader:
         clock = host.clock
         read = self._traffic.read
         pump = self._pump
+        looks_again = self._looks_again
         cancel_requests = host.cancel_requests()
         self._waiting = False
         turns = 0
@@ -197,7 +201,7 @@ class Leader:
             if outcome is None:
                 if self._stopping and self._is_over():
                     return None
-                if not busy:
+                if not busy or not looks_again:
                     self._waiting = True
                     await host.wait(self._next_deadline())
                     self._waiting = False

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Polling"]
 
-#: A connection that has rested for so many seconds is not used again: the server may be about to close it, and a request
-#: that was lost with its connection can't be repeated. A POST may have been read; a GET may have been answered with
+#: A connection that has rested for so many seconds is not used again: the server may be about to close it, and what
+#: was lost with its connection can't be repeated. A POST may have been read; a GET may have been answered with
 #: packets, which are on no other connection then. Node.js closes after 5.
 _STALE = 3.0
 
