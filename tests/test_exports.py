@@ -12,10 +12,11 @@ import pytest
 
 import siocore
 import siocore.asgi
+import siocore.sync
 import siocore.testing
 from siocore._version import __version__
 
-PUBLIC: list[ModuleType] = [siocore, siocore.asgi, siocore.testing]
+PUBLIC: list[ModuleType] = [siocore, siocore.asgi, siocore.testing, siocore.sync]
 
 
 @pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)

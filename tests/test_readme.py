@@ -64,6 +64,8 @@ def test_every_python_example_says_how_it_is_tested() -> None:
         "chat.py",
         "serve with trio",
         "serve with asyncio",
+        "client on trio",
+        "blocking client",
         "shop.py",
         "options.py",
         "echo.py",
@@ -75,6 +77,17 @@ def test_every_python_example_says_how_it_is_tested() -> None:
 def test_the_chat_server_is_served_by_the_command(loop: str, folder: Path) -> None:
     with serve("serve", "chat:io", "--loop", loop, folder=folder) as server:
         chat_works(server.url)
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("client on trio", "Grace: hello\ndelivered\n"), ("blocking client", "delivered\n['Grace', 'hello']\n")],
+)
+def test_clients_talk_to_the_chat_server(name: str, printed: str, folder: Path) -> None:
+    with serve("serve", "chat:io", folder=folder) as server:
+        program = EXAMPLES[name].replace("http://127.0.0.1:3000", server.url)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == (printed, "")
 
 
 @pytest.mark.parametrize("name", ["serve with trio", "serve with asyncio"])

@@ -1,4 +1,4 @@
-"""The page that says what is supported says something about everything, and gives its reasons."""
+"""The pages that say what is supported say something about everything, and give their reasons."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import pytest
 
 import siocore
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "supported-protocol.rst"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "supported-protocol.rst"
+CLIENT_PAGE = DOCS / "supported-client.rst"
 STATES = {"done", "different", "not offered"}
 
 
 def rows() -> Iterator[list[str]]:
-    lines = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith('   "')]
-    yield from csv.reader(lines, skipinitialspace=True)
+    for page in (PAGE, CLIENT_PAGE):
+        lines = [line.strip() for line in page.read_text().splitlines() if line.startswith('   "')]
+        yield from csv.reader(lines, skipinitialspace=True)
 
 
 @pytest.mark.parametrize("row", list(rows()), ids=lambda row: row[0])
@@ -44,3 +47,13 @@ def test_every_option_is_on_the_page() -> None:
     text = PAGE.read_text()
     missing = {field.name for field in fields(siocore.ServerOptions) if f"``{field.name}``" not in text}
     assert missing <= OWN
+
+
+#: The same for clients: docs/client describes them.
+CLIENTS_OWN = {"limits", "random", "random_bytes", "wall_clock"}
+
+
+def test_every_option_of_a_client_is_on_its_page() -> None:
+    text = CLIENT_PAGE.read_text()
+    missing = {field.name for field in fields(siocore.ClientOptions) if f"``{field.name}``" not in text}
+    assert missing <= CLIENTS_OWN

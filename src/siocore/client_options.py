@@ -22,8 +22,8 @@ __all__ = ["CLIENT_LIMITS", "CLIENT_TRANSPORTS", "ClientOptions", "CookieStore",
 
 CLIENT_TRANSPORTS = ("polling", "websocket")
 
-#: A client chooses its servers: what they send may be larger than what a server takes from anybody.
-CLIENT_LIMITS = Limits(max_payload=16_777_216)
+#: A client chooses its servers, and has few: what they send, and what waits for them, may be larger than on a server.
+CLIENT_LIMITS = Limits(max_payload=16_777_216, max_buffered=16_777_216)
 
 _random = random.SystemRandom()
 

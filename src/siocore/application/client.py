@@ -7,7 +7,7 @@ from typing import Any
 
 from siocore.application.calls import Calls
 from siocore.application.client_dispatcher import ClientDispatcher
-from siocore.application.cookies import make_cookie_store
+from siocore.application.cookie_option import make_cookie_store
 from siocore.application.option_names import check_names
 from siocore.client_options import ClientOptions
 from siocore.endpoint.client import ClientProtocol

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from siocore.application.calls import Calls
-from siocore.application.cookies import make_cookie_store
+from siocore.application.cookie_option import make_cookie_store
 from siocore.application.option_names import check_names
 from siocore.client_events import (
     ClientMessageReceived,
