@@ -98,6 +98,20 @@ def test_recovery_asks_for_what_was_missed_and_the_offset_stays_out_of_the_argum
     assert client.link.take() == ['0{"token":"t"}']
 
 
+def test_who_disconnects_on_purpose_begins_anew_even_if_the_server_never_heard_of_it() -> None:
+    client = Client(wall_clock=lambda: NOW)
+    socket = client.manager.socket()
+    client.link.opened()
+    client.link.take()
+    client.link.text('0{"sid":"a","pid":"secret"}')
+    client.link.text(f'2["e","{yeast(NOW)}"]')
+    socket.disconnect()
+    client.link.lost()
+    socket.connect()
+    client.link.opened()
+    assert client.link.take() == ["0"]
+
+
 def test_without_a_pid_no_last_argument_is_an_offset() -> None:
     client = Client(wall_clock=lambda: NOW)
     client.connected()

@@ -125,8 +125,9 @@ class Member(Listening):
     def disconnect(self) -> None:
         """Leave the namespace. The last socket that does closes the connection; what was sent before still leaves.
 
-        Nothing connects it again but ``connect()``.
+        Nothing connects it again but ``connect()``, which begins anew, whether the server has heard of this or not.
         """
+        self.offsets = None
         self._step(Step.UNWANTED)
 
     def authenticate(self, generation: int, value: object) -> None:
