@@ -10,6 +10,7 @@ import pytest
 
 from raw_client import SocketApp
 from siocore import BroadcastOperator, Connection, MemoryAdapter, Selection, Server, Socket
+from siocore.socketio.adapter import SocketList
 from siocore.codec.message import Outgoing
 from siocore.socketio.acks import BroadcastAck
 from siocore.testing import TestClient
@@ -96,7 +97,7 @@ def test_everybody_selected_is_what_fetch_sockets_tells() -> None:
 
 def test_fetch_sockets_is_awaited_and_in_memory_has_its_answer_at_once() -> None:
     hall = Hall()
-    found: list[list[Socket]] = []
+    found: list[SocketList] = []
 
     @hall.app.on("who")
     async def who(socket: Socket) -> None:

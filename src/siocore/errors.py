@@ -77,12 +77,18 @@ class AckTimeout(SiocoreError, TimeoutError):
     """No acknowledgement came in time.
 
     ``responses`` holds what did arrive, in order of arrival: always empty for a single socket, possibly not for a
-    broadcast.
+    broadcast. ``missing`` names the servers of a cluster that did not answer.
     """
 
-    def __init__(self, message: str = "operation has timed out", responses: list[object] | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "operation has timed out",
+        responses: list[object] | None = None,
+        missing: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.responses: list[object] = responses if responses is not None else []
+        self.missing = missing
 
 
 class Disconnected(SiocoreError):

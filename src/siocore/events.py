@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from siocore.socketio.socket import Socket
 
 __all__ = [
+    "AdapterDown",
+    "AdapterUp",
     "BufferFilled",
     "CallbackFailed",
     "ConnectRequested",
@@ -31,6 +33,7 @@ __all__ = [
     "MessageReceived",
     "NamespaceCreated",
     "NamespaceRequested",
+    "Outage",
     "ServerSideEventReceived",
     "SessionClosed",
     "SessionOpened",
@@ -148,6 +151,31 @@ class ServerSideEventReceived:
     ack: Callable[[object], None] | None
 
 
+class Outage(NamedTuple):
+    """The time in which other servers could not be reached."""
+
+    #: Seconds.
+    duration: float
+    #: Messages of this server that did not reach the others, or may not have.
+    dropped: int
+    #: What this server may have missed of the others: a sentence, empty if it has missed nothing.
+    gap: str
+
+
+@dataclass(slots=True)
+class AdapterDown:
+    """Socket.IO: the other servers of the cluster can't be reached. Clients of this one are served all the same."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class AdapterUp:
+    """Socket.IO: the other servers of the cluster can be reached: from now on (None), or again."""
+
+    outage: Outage | None
+
+
 @dataclass(slots=True)
 class ListenerFailed:
     """Socket.IO: a handler of outgoing events has raised. The event was sent all the same."""
@@ -191,6 +219,8 @@ Event = (
     | NamespaceCreated
     | NamespaceRequested
     | ServerSideEventReceived
+    | AdapterDown
+    | AdapterUp
     | ListenerFailed
     | HttpRequestReceived
     | ConnectionErrored

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["READY", "Drainable", "Joined", "Ready", "Resolved", "Sent", "Waiter"]
+__all__ = ["READY", "Drainable", "Ready", "Resolved", "Sent", "Waiter"]
 
 
 _T = TypeVar("_T")
@@ -45,21 +45,6 @@ class Resolved(Generic[_T]):
     def __await__(self) -> Generator[Any, None, _T]:
         return self._result
         yield
-
-
-class Joined(Generic[_T]):
-    """Awaits several lists, one after the other, and puts them together."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: list[Awaitable[list[_T]]]) -> None:
-        self._parts = parts
-
-    def __await__(self) -> Generator[Any, None, list[_T]]:
-        joined: list[_T] = []
-        for part in self._parts:
-            joined += yield from part.__await__()
-        return joined
 
 
 class Drainable(Protocol):

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from siocore._driver.handlers import Suspended
     from siocore._driver.turn import Stop
 
-__all__ = ["Address", "Application", "ClientApplication", "ClientHost", "Host", "Pump", "ServedApplication", "Traffic"]
+__all__ = [
+    "Address",
+    "Application",
+    "ClientApplication",
+    "ClientHost",
+    "Host",
+    "Pump",
+    "ServedApplication",
+    "Service",
+    "Traffic",
+]
 
 #: Where a server listens: host and port, or the path of a Unix socket.
 Address: TypeAlias = tuple[str, int] | str
@@ -30,6 +40,16 @@ class Application(Protocol):
 
     def dispatch(self, event: Any) -> Coroutine[Any, Any, Any] | None:
         """Handle an event; a coroutine is what is left to be awaited. Neither raises ``Exception``."""
+
+
+class Service(Protocol):
+    """Something that runs beside a server, in a task of its own: the connection to a broker."""
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Run until cancelled; then send what is left to be sent, in little time. Called again for another run.
+
+        ``ready`` is to be called once: when it works, or when it does not work and the server is not to wait for it.
+        """
 
 
 class ServedApplication(Application, Protocol):
@@ -127,3 +147,9 @@ class Pump(Protocol):
     def __call__(
         self, now: float, slice_start: float, cancel_requests: Callable[[], int] | None
     ) -> Suspended | Stop | None: ...
+
+
+def services_of(app: ServedApplication) -> Sequence[Service]:
+    """What is to run as long as an application is served. They are started before clients are let in, and end last."""
+    services: Sequence[Service] = getattr(app, "services", ())
+    return services

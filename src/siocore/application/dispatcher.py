@@ -11,6 +11,8 @@ from siocore.application.calls import Calls, is_awaitable, logger, resumed
 from siocore.application.gatekeeper import Gatekeeper
 from siocore.errors import ConnectionRefused, LocalProtocolError
 from siocore.events import (
+    AdapterDown,
+    AdapterUp,
     BufferFilled,
     CallbackFailed,
     ConnectionErrored,
@@ -69,6 +71,10 @@ class Dispatcher:
             return self._lifecycle(self._root, "new_namespace", (event.namespace,))
         if type(event) is ServerSideEventReceived:
             return self._server_side(event)
+        if type(event) is AdapterDown:
+            return self._adapter_down(event)
+        if type(event) is AdapterUp:
+            return self._adapter_up(event)
         if type(event) is ListenerFailed:
             return self._reported(event.error, event.socket, str(event.name))
         if type(event) is ConnectionErrored:
@@ -185,6 +191,28 @@ class Dispatcher:
                 event.ack(answer)
             except Exception as error:
                 await self._calls.failed(error, namespace, str(event.name))
+
+    def _adapter_down(self, event: AdapterDown) -> _Call | None:
+        logger.warning("the other servers can't be reached: %.500s", event.reason)
+        return self._cluster_lifecycle("adapter_down", event.reason)
+
+    def _adapter_up(self, event: AdapterUp) -> _Call | None:
+        outage = event.outage
+        if outage is not None:
+            logger.warning(
+                "the other servers can be reached again after %.1f s; %d messages to them were dropped; %s",
+                outage.duration,
+                outage.dropped,
+                outage.gap or "nothing of theirs was missed",
+            )
+        return self._cluster_lifecycle("adapter_up", outage)
+
+    def _cluster_lifecycle(self, name: str, arg: object) -> _Call | None:
+        handlers = self._root.registered.lifecycle.get(name)
+        return self._run_alone(handlers, arg, name) if handlers else None
+
+    async def _run_alone(self, handlers: tuple[Handler, ...], arg: object, name: str) -> None:
+        await run_each(self._calls, handlers, (arg,), self._root, name)
 
     # Joining and leaving --------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from re import Pattern
 from typing import Any, TypeVar, overload
 
@@ -15,7 +15,7 @@ from siocore.events import Event
 from siocore.options import ServerOptions
 from siocore.overflow import Delayed
 from siocore.socketio.acks import BroadcastAck, ServerSideAck
-from siocore.socketio.adapter import Adapter
+from siocore.socketio.adapter import Adapter, SocketList
 from siocore.socketio.broadcast import BroadcastOperator
 from siocore.socketio.listeners import Handler
 from siocore.socketio.namespace import Namespace
@@ -32,7 +32,8 @@ class Server(Calls):
     """A Socket.IO server. Its own methods are those of the namespace ``/``.
 
     Options are those of :class:`siocore.ServerOptions`, as keywords: ``Server(ping_interval=10)``. ``adapter`` makes
-    the adapter of each namespace. Serve it with ``siocore.trio.serve`` or ``siocore.asyncio.serve``.
+    the adapter of each namespace; for a cluster it is one of those of ``siocore.redis``. Serve it with
+    ``siocore.trio.serve`` or ``siocore.asyncio.serve``.
     """
 
     def __init__(self, *, adapter: Callable[[], Adapter] | None = None, **options: Any) -> None:
@@ -45,6 +46,11 @@ class Server(Calls):
     @property
     def options(self) -> ServerOptions:
         return self.protocol.options
+
+    @property
+    def adapter_up(self) -> bool:
+        """Whether the other servers of the cluster can be reached; True where there is no cluster."""
+        return self._root.adapter.up
 
     @property
     def sockets(self) -> Namespace:
@@ -161,7 +167,7 @@ class Server(Calls):
         """How long ``emit_with_ack`` waits."""
         return self._root.timeout(seconds)
 
-    def fetch_sockets(self) -> Awaitable[list[Socket]]:
+    def fetch_sockets(self) -> Awaitable[SocketList]:
         """All sockets: ``await io.fetch_sockets()``."""
         return self._root.fetch_sockets()
 
@@ -183,6 +189,12 @@ class Server(Calls):
         self.protocol.add_resource(path, body, content_type)
 
     # For the driver -------------------------------------------------------------------------------------------
+
+    @property
+    def services(self) -> Sequence[Any]:
+        """What is to run beside it as long as it is served."""
+        cluster = self.protocol.cluster
+        return (cluster,) if cluster is not None and hasattr(cluster, "run") else ()
 
     @property
     def dispatch(self) -> Callable[[Event], Coroutine[Any, Any, None] | None]:

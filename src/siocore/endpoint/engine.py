@@ -24,7 +24,7 @@ from siocore.codec.message import ControlPacket, Outgoing, message_of
 from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
 from siocore.endpoint.handshakes import PendingHandshake
-from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection
+from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection, StrayHandler
 from siocore.endpoint.resources import VARY, Answerable, StaticResource
 from siocore.engineio.gate import Refusal, check_origin, check_request, check_upgrade, revision_of
 from siocore.engineio.interfaces import Headers
@@ -83,6 +83,7 @@ class EngineServerProtocol(ConnectionOwner):
         "pending",
         "resources",
         "sessions",
+        "strays",
     )
 
     def __init__(self, options: ServerOptions | None = None) -> None:
@@ -93,6 +94,8 @@ class EngineServerProtocol(ConnectionOwner):
         self.resources: dict[str, Answerable] = {}
         #: The handshakes that wait for the application, by their connections.
         self.pending: dict[ServerConnection, PendingHandshake] = {}
+        #: Whoever knows where the sessions are that are not here, if there are several servers.
+        self.strays: StrayHandler | None = None
         options = self.options
         self._asks = options.allow_request is not None or options.generate_session_id is not None
         self._takes_old = options.allow_eio3
@@ -257,6 +260,8 @@ class EngineServerProtocol(ConnectionOwner):
             return
         verdict = check_request(request, upgrade, self.options, self.sessions)
         if isinstance(verdict, Refusal):
+            if verdict.code == 1 and self.strays is not None and self.strays.claim(connection, request, upgrade):
+                return
             self._refuse(connection, request, upgrade, verdict)
         elif upgrade:
             if verdict is None:

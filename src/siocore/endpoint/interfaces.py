@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from siocore.endpoint.exchange import Exchange
     from siocore.engineio.session import Session
 
-__all__ = ["BodyReader", "ConnectionOwner", "ServerConnection"]
+__all__ = ["BodyReader", "ConnectionOwner", "ServerConnection", "StrayHandler"]
 
 
 class BodyReader(Protocol):
     """Whoever wants the body of the request under way."""
 
     def __call__(self, connection: ServerConnection, body: bytes) -> None: ...
+
+
+class StrayHandler(Protocol):
+    """Whoever takes requests for sessions that are not here: they may be another server's."""
+
+    def claim(self, connection: ServerConnection, request: Request, upgrade: bool) -> bool:
+        """The head of a request arrived, which names a session that this endpoint does not have.
+
+        True: the handler sees to it that it is answered. False: it is refused.
+        """
 
 
 class ServerConnection(Carrier):

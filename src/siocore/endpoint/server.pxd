@@ -8,6 +8,7 @@ cimport cython
 cdef class ServerProtocol(EngineServerProtocol):
     cdef object _directory
     cdef object _legacy_limits
+    cdef public object cluster
     cdef public dict namespaces
 
     cpdef abort(self, double now)

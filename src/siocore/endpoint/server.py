@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from re import Pattern
 
+from siocore.cluster.cluster import Cluster
 from siocore.codec.msgpack_parser import MsgpackParser
 from siocore.endpoint.engine import EngineServerProtocol
 from siocore.engineio.session import Session
@@ -27,16 +28,21 @@ _BREACHES = ("forced close", "parse error")
 class ServerProtocol(EngineServerProtocol):
     """A sans-I/O Socket.IO server (protocol revision 5 on Engine.IO 4, and 4 on 3 with ``allow_eio3``).
 
-    Driven like :class:`EngineServerProtocol`. ``adapter`` makes the rooms of a namespace (default: in memory).
+    Driven like :class:`EngineServerProtocol`. ``adapter`` makes the rooms of a namespace (default: in memory); a
+    :class:`siocore.cluster.cluster.Cluster` makes those of a server that is one of several.
     """
 
-    __slots__ = ("_directory", "_legacy_limits", "namespaces")
+    __slots__ = ("_directory", "_legacy_limits", "cluster", "namespaces")
 
     def __init__(self, options: ServerOptions | None = None, *, adapter: Callable[[], Adapter] | None = None) -> None:
         options = ServerOptions() if options is None else options
         if options.parser == "msgpack":
             options = replace(options, parser=MsgpackParser())
         super().__init__(options)
+        #: The cluster that the server is a member of, if any.
+        self.cluster = adapter if isinstance(adapter, Cluster) else None
+        if self.cluster is not None:
+            self.cluster.bind(self)
         self._directory = Directory(self, adapter)
         # The name of a namespace has a query behind it there, which a token can make long.
         self._legacy_limits = replace(self.options.limits, max_namespace_length=self.options.limits.max_payload)
@@ -60,6 +66,8 @@ class ServerProtocol(EngineServerProtocol):
         for namespace in self.namespaces.values():
             if namespace.recovery is not None:
                 namespace.adapter.stop_recovery()
+        if self.cluster is not None:
+            self.cluster.stop()
 
     def session_opened(self, session: Session) -> None:
         if session.revision != 3:

@@ -28,7 +28,11 @@ cdef class SocketAck(PendingAck):
 
 cdef class GatheredAck(PendingAck):
     cdef public list responses
+    cdef public object request
     cdef bint _begun
+    cdef public Py_ssize_t _held
+
+    cpdef _forget(self)
 
 
 cdef class Answers:
@@ -38,6 +42,7 @@ cdef class Answers:
 
 cdef class BroadcastAck(GatheredAck):
     cdef public set _waited_for
+    cdef public Py_ssize_t _remote
 
     cpdef acknowledged(self, object socket, list args)
     cpdef _forget(self)
@@ -45,5 +50,3 @@ cdef class BroadcastAck(GatheredAck):
 
 cdef class ServerSideAck(GatheredAck):
     cdef public Py_ssize_t _expected
-
-    cpdef _forget(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from siocore.driven import DrivenEndpoint
 from siocore.errors import AckTimeout, Disconnected, LocalProtocolError
@@ -14,7 +14,7 @@ from siocore.waiting import Waiter
 if TYPE_CHECKING:
     from siocore.socketio.socket import Socket
 
-__all__ = ["Answers", "BroadcastAck", "PendingAck", "ServerSideAck", "SocketAck", "ack_value"]
+__all__ = ["Answers", "Asked", "BroadcastAck", "PendingAck", "ServerSideAck", "SocketAck", "ack_value"]
 
 
 def ack_value(args: list[object]) -> object:
@@ -121,6 +121,16 @@ class SocketAck(PendingAck):
         self._socket.pending_acks.pop(self.id, None)
 
 
+class Asked(Protocol):
+    """A request to other servers, under way."""
+
+    def missing(self) -> tuple[str, ...]:
+        """The names of the servers that have not answered."""
+
+    def forget(self) -> None:
+        """Whatever comes from now on is nobody's."""
+
+
 class GatheredAck(PendingAck):
     """From several. The result is the list of answers in order of arrival; ``async for`` gets each as it arrives.
 
@@ -128,16 +138,28 @@ class GatheredAck(PendingAck):
     to wait for; when the time is up it raises AckTimeout, after the last answer that came. Leaving it gives up.
     """
 
-    __slots__ = ("_begun", "responses")
+    __slots__ = ("_begun", "_held", "request", "responses")
 
     def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float) -> None:
         super().__init__(hub, ack_id, timeout)
         #: The answers so far.
         self.responses: list[Any] = []
+        #: What an adapter keeps for it while other servers are asked.
+        self.request: Asked | None = None
         self._begun = False
+        self._held = 0
 
     def __aiter__(self) -> Answers:
         return Answers(self)
+
+    def hold(self) -> None:
+        """It is not known yet who else will answer: don't end before as many calls of :meth:`release`."""
+        self._held += 1
+
+    def release(self) -> None:
+        """One thing less that is not known."""
+        self._held -= 1
+        self._settle()
 
     def begin(self) -> None:
         """Everybody has been asked."""
@@ -149,16 +171,24 @@ class GatheredAck(PendingAck):
             self._finish(self.responses)
 
     def timer_expired(self, kind: int, now: float) -> None:
-        missing = f"operation has timed out: {self._missing()} did not answer"
-        self._finish(None, AckTimeout(missing, self.responses))
+        silent = () if self.request is None else self.request.missing()
+        message = f"operation has timed out: {self._missing()} did not answer"
+        if silent:
+            message += f"; nothing came from the servers {', '.join(silent)}"
+        self._finish(None, AckTimeout(message, self.responses, silent))
 
     def _missing(self) -> int:
         """How many have not answered."""
         raise NotImplementedError
 
     def _settle(self) -> None:
-        if self._begun and not self.done and not self._missing():
+        if self._begun and not self._held and not self.done and not self._missing():
             self._finish(self.responses)
+
+    def _forget(self) -> None:
+        request, self.request = self.request, None
+        if request is not None:
+            request.forget()
 
     def _add(self, answer: object) -> None:
         self.responses.append(answer)
@@ -198,19 +228,31 @@ class Answers:
 
 
 class BroadcastAck(GatheredAck):
-    """From every socket of a broadcast."""
+    """From every socket of a broadcast, also from those of other servers, of which their adapter tells it."""
 
-    __slots__ = ("_waited_for",)
+    __slots__ = ("_remote", "_waited_for")
 
     def __init__(self, hub: DrivenEndpoint, ack_id: int, timeout: float) -> None:
         super().__init__(hub, ack_id, timeout)
         self._waited_for: set[Socket] = set()
+        self._remote = 0
 
     def expect(self, sockets: list[Socket]) -> None:
         """The broadcast goes to these sockets, too."""
         self._waited_for.update(sockets)
         for socket in sockets:
             socket.pending_acks[self.id] = self
+
+    def expect_remote(self, clients: int) -> None:
+        """The broadcast goes to so many clients of another server, too; negative: they will not answer any more."""
+        self._remote += clients
+        self._settle()
+
+    def remote_acknowledged(self, value: object) -> None:
+        """A client of another server has answered."""
+        if not self.done:
+            self._remote -= 1
+            self._add(value)
 
     def acknowledged(self, socket: Socket, args: list[object]) -> None:
         self._waited_for.discard(socket)
@@ -221,9 +263,10 @@ class BroadcastAck(GatheredAck):
         self._settle()
 
     def _missing(self) -> int:
-        return len(self._waited_for)
+        return len(self._waited_for) + max(self._remote, 0)
 
     def _forget(self) -> None:
+        GatheredAck._forget(self)
         for socket in self._waited_for:
             socket.pending_acks.pop(self.id, None)
         self._waited_for = set()
@@ -239,7 +282,7 @@ class ServerSideAck(GatheredAck):
         self._expected = 0
 
     def expect(self, servers: int) -> None:
-        """So many servers are asked, too. To be called before ``server_side_emit`` returns."""
+        """So many servers are asked, too. To be called before ``server_side_emit`` returns, or under :meth:`hold`."""
         self._expected += servers
 
     def answered(self, value: object) -> None:
@@ -255,6 +298,3 @@ class ServerSideAck(GatheredAck):
 
     def _missing(self) -> int:
         return max(self._expected, 0)
-
-    def _forget(self) -> None:
-        return

@@ -7,8 +7,8 @@ implements the same interface, delivers locally through the methods that it inhe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterable, Set
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Generator, Iterable, Set
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from siocore.codec.message import Outgoing
 from siocore.overflow import DROP_NEW
@@ -19,9 +19,10 @@ from siocore.waiting import Resolved
 if TYPE_CHECKING:
     from siocore.socketio.acks import BroadcastAck, ServerSideAck
     from siocore.socketio.namespace import Namespace
+    from siocore.socketio.remote import RemoteSocket
     from siocore.socketio.socket import Socket
 
-__all__ = ["EVERYBODY", "Adapter", "MemoryAdapter", "Selection"]
+__all__ = ["EVERYBODY", "Adapter", "Found", "MemoryAdapter", "Selection", "SocketList"]
 
 
 class Selection(NamedTuple):
@@ -42,11 +43,49 @@ class Selection(NamedTuple):
 EVERYBODY = Selection()
 
 
+class SocketList(list["Socket | RemoteSocket"]):
+    """Sockets of a cluster. ``missing`` names the servers that did not answer in time: theirs are not in it."""
+
+    __slots__ = ("missing",)
+
+    def __init__(self, sockets: Iterable[Socket | RemoteSocket] = (), missing: tuple[str, ...] = ()) -> None:
+        super().__init__(sockets)
+        self.missing = missing
+
+
+class Found:
+    """Awaits the lists of several adapters, one after the other, and puts them together."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: list[Awaitable[SocketList]]) -> None:
+        self._parts = parts
+
+    def __await__(self) -> Generator[Any, None, SocketList]:
+        joined = SocketList()
+        for part in self._parts:
+            found = yield from part.__await__()
+            joined += found
+            joined.missing = tuple(dict.fromkeys((*joined.missing, *found.missing)))
+        return joined
+
+
 class Adapter(ABC):
     """Keeps the rooms of one namespace.
 
     Each socket is also reachable by its id as if that were a room; nobody else can join that room.
     """
+
+    __slots__ = ()
+
+    @property
+    def up(self) -> bool:
+        """Whether the other servers can be reached; True where there are none."""
+        return True
+
+    def open(self, namespace: Namespace) -> None:
+        """The adapter serves this namespace from now on. Called once, last of all that makes a namespace."""
+        return
 
     @abstractmethod
     def add(self, socket: Socket) -> None:
@@ -71,8 +110,11 @@ class Adapter(ABC):
         """The sockets of this process that are selected, each once."""
 
     @abstractmethod
-    def fetch_sockets(self, selection: Selection) -> Awaitable[list[Socket]]:
-        """The sockets that are selected, those of other servers included unless the selection is local."""
+    def fetch_sockets(self, selection: Selection, timeout: float) -> Awaitable[SocketList]:
+        """The sockets that are selected, those of other servers included unless the selection is local.
+
+        Servers that don't answer within ``timeout`` seconds are named in the list's ``missing``.
+        """
 
     @abstractmethod
     def broadcast(
@@ -93,8 +135,9 @@ class Adapter(ABC):
     def server_side_emit(self, data: tuple[object, ...], ack: ServerSideAck | None) -> None:
         """Hand an event, its name and arguments, to the same namespace of the other servers.
 
-        There it goes to ``Namespace.server_side_received``. With ``ack``, the answers come back by ``ack.expect(n)``
-        at once, then ``ack.answered(value)`` or ``ack.gone()`` for each of the n servers.
+        There it goes to ``Namespace.server_side_received``. With ``ack``, the answers come back by ``ack.expect(n)``,
+        then ``ack.answered(value)`` or ``ack.gone()`` for each of the n servers. As long as it is not known how many
+        they are, ``ack.hold()`` keeps the acknowledgement from ending, until ``ack.release()``.
         """
 
     def close(self) -> None:
@@ -192,8 +235,8 @@ class MemoryAdapter(Adapter):
             selected = selected - self._union(selection.except_)
         return list(selected)
 
-    def fetch_sockets(self, selection: Selection) -> Awaitable[list[Socket]]:
-        return Resolved(self.members(selection))
+    def fetch_sockets(self, selection: Selection, timeout: float) -> Awaitable[SocketList]:
+        return Resolved(SocketList(self.members(selection)))
 
     def broadcast(
         self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None

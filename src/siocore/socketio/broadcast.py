@@ -9,9 +9,9 @@ from siocore.errors import LocalProtocolError
 from siocore.overflow import WAIT, Delayed, Delayer, policy_number, taken
 from siocore.packets import SocketPacketType
 from siocore.socketio.acks import BroadcastAck
-from siocore.socketio.adapter import EVERYBODY, Selection
+from siocore.socketio.adapter import EVERYBODY, Found, Selection, SocketList
 from siocore.socketio.names import check_event_name
-from siocore.waiting import READY, Joined, Ready
+from siocore.waiting import READY, Ready
 
 if TYPE_CHECKING:
     from siocore.codec.message import Outgoing
@@ -68,7 +68,7 @@ class BroadcastOperator:
         return self._with(self._selection._replace(when_full=policy))
 
     def timeout(self, seconds: float) -> BroadcastOperator:
-        """How long ``emit_with_ack`` waits."""
+        """How long ``emit_with_ack`` and ``fetch_sockets`` wait, in seconds."""
         return BroadcastOperator(self._namespace, self._selection, seconds)
 
     # What -----------------------------------------------------------------------------------------------------
@@ -100,15 +100,17 @@ class BroadcastOperator:
         pending.begin()
         return pending
 
-    def fetch_sockets(self) -> Awaitable[list[Socket]]:
+    def fetch_sockets(self) -> Awaitable[SocketList]:
         """The sockets that are selected: ``sockets = await io.to("room").fetch_sockets()``.
 
-        An adapter for a cluster asks the other servers; in memory, the answer is there at once.
+        An adapter for a cluster asks the other servers, whose sockets are :class:`siocore.RemoteSocket`; in memory,
+        the answer is there at once. Servers that don't answer within ``timeout(...)`` (5 s) are named in
+        ``sockets.missing``.
         """
         targets = self._namespace.targets()
         if len(targets) == 1:
-            return targets[0].adapter.fetch_sockets(self._selection)
-        return Joined([each.adapter.fetch_sockets(self._selection) for each in targets])
+            return targets[0].adapter.fetch_sockets(self._selection, self._timeout)
+        return Found([each.adapter.fetch_sockets(self._selection, self._timeout) for each in targets])
 
     def local_sockets(self) -> list[Socket]:
         """Those of them that are connected to this process, without waiting for anybody."""

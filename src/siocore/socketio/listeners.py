@@ -20,6 +20,8 @@ NAMESPACE_LIFECYCLE: Mapping[object, str | None] = {
     "slow_consumer": "slow_consumer",
     "connection_error": "connection_error",
     "new_namespace": "new_namespace",
+    "adapter_up": "adapter_up",
+    "adapter_down": "adapter_down",
 }
 #: The same for one socket. What is None has happened before anybody could wait for it.
 SOCKET_LIFECYCLE: Mapping[object, str | None] = {

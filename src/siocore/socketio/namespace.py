@@ -50,7 +50,9 @@ class AnyNamespace(BroadcastOperator):
 
         ``async def`` or plain ``def``; a return value that is not None is the acknowledgement (a tuple acknowledges
         with several values). ``connection`` handlers get the socket, ``disconnecting`` and ``disconnect`` handlers
-        the socket and the reason; those of ``new_namespace``, on ``io`` alone, get the namespace.
+        the socket and the reason; those of ``new_namespace``, on ``io`` alone, get the namespace. In a cluster, those
+        of ``adapter_down`` get the reason (a str), those of ``adapter_up`` a :class:`siocore.events.Outage`, or None at
+        the start; both on ``io`` alone.
         """
 
         def register(handler: _H) -> _H:
@@ -207,6 +209,7 @@ class Namespace(AnyNamespace):
         if hub.options.recovery is not None and budget is not None:
             self.recovery = NamespaceRecovery(self, budget)
             self.adapter.start_recovery(self)
+        self.adapter.open(self)
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name!r}, {len(self.sockets)} sockets>"

@@ -1,0 +1,1 @@
+"""Several servers that serve one application: the adapters, without I/O."""
