@@ -10,9 +10,9 @@ import pytest
 
 from raw_client import SocketApp
 from siocore import BroadcastOperator, Connection, MemoryAdapter, Selection, Server, Socket
-from siocore.socketio.adapter import SocketList
 from siocore.codec.message import Outgoing
 from siocore.socketio.acks import BroadcastAck
+from siocore.socketio.adapter import SocketList
 from siocore.testing import TestClient
 
 
@@ -108,7 +108,9 @@ def test_fetch_sockets_is_awaited_and_in_memory_has_its_answer_at_once() -> None
     hall.clients[0].emit("who")
     hall.server.settle()
     assert hall.server.running == 0
-    assert [{hall.sockets.index(socket) for socket in sockets} for sockets in found] == [{0, 1, 2, 3, 4}, {4}, {1, 2}]
+    everybody: list[object] = [*hall.sockets]
+    assert [{everybody.index(socket) for socket in sockets} for sockets in found] == [{0, 1, 2, 3, 4}, {4}, {1, 2}]
+    assert not any(sockets.missing for sockets in found)
 
 
 def test_operators_never_change() -> None:
