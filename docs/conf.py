@@ -12,7 +12,14 @@ project = "siocore"
 author = "The siocore authors"
 copyright = author  # noqa: A001
 release = __version__
-extensions = ["sphinx.ext.autodoc", "advice_table", "bench_tables", "client_options_table", "state_tables"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "advice_table",
+    "bench_tables",
+    "client_options_table",
+    "deployment_pictures",
+    "state_tables",
+]
 html_theme = "furo"
 html_title = f"siocore {release}"
 autodoc_member_order = "bysource"
