@@ -86,6 +86,11 @@ def extensions() -> list[Extension]:
 class BuildAllOrNone(build_ext):
     """Without ``SIOCORE_REQUIRE_EXTENSIONS``, what keeps one module from being compiled leaves the package pure."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count() or 1
+
     def run(self) -> None:
         try:
             super().run()
