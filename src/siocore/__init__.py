@@ -35,15 +35,17 @@ from siocore.errors import (
     RequestRefused,
     SiocoreError,
 )
+from siocore.events import Outage
 from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions, WebTransport
 from siocore.overflow import Delayed, SlowConsumer
 from siocore.request import Headers, Request
-from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection
+from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection, SocketList
 from siocore.socketio.broadcast import BroadcastOperator
 from siocore.socketio.client_socket import ClientSocket
 from siocore.socketio.manager import Manager
 from siocore.socketio.namespace import Namespace
 from siocore.socketio.parent import ParentNamespace
+from siocore.socketio.remote import RemoteSocket
 from siocore.socketio.socket import Handshake, Socket
 
 __all__ = [
@@ -85,6 +87,7 @@ __all__ = [
     "MemoryAdapter",
     "MsgpackParser",
     "Namespace",
+    "Outage",
     "Packet",
     "ParentNamespace",
     "Parser",
@@ -92,6 +95,7 @@ __all__ = [
     "ProtocolError",
     "Recovery",
     "RemoteProtocolError",
+    "RemoteSocket",
     "Request",
     "RequestRefused",
     "Selection",
@@ -102,6 +106,7 @@ __all__ = [
     "SiocoreError",
     "SlowConsumer",
     "Socket",
+    "SocketList",
     "WebTransport",
     "__version__",
 ]
