@@ -8,6 +8,7 @@ key ``options`` that means nothing here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
@@ -22,7 +23,7 @@ from siocore.errors import DecodeError, LocalProtocolError
 if TYPE_CHECKING:
     from siocore.options import Limits
 
-__all__ = ["MsgpackParser"]
+__all__ = ["MsgpackParser", "check_containers", "plain", "read_extension"]
 
 _ACK = 3
 # As deep as the JSON encoder goes.
@@ -48,7 +49,7 @@ class MsgpackParser(Parser):
             import msgspec
         except ImportError as error:
             raise ImportError("the msgpack parser needs msgspec: pip install 'siocore[msgpack]'") from error
-        self._decode = msgspec.msgpack.Decoder(ext_hook=_read_extension).decode
+        self._decode = msgspec.msgpack.Decoder(ext_hook=read_extension).decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._extension = msgspec.msgpack.Ext
 
@@ -65,7 +66,7 @@ class MsgpackParser(Parser):
         packet: dict[str, object] = {"type": kind}
         try:
             if data is not None:
-                packet["data"] = self._plain(data, _MAX_WRITTEN_DEPTH)
+                packet["data"] = plain(data, self._date)
             packet["nsp"] = checked_namespace(namespace)
             if id is not None:
                 packet["id"] = checked_id(id)
@@ -83,45 +84,8 @@ class MsgpackParser(Parser):
     def decoder(self, limits: Limits) -> Decoder:
         return _MsgpackDecoder(self._decode, limits.max_json_depth)
 
-    def _plain(self, value: Any, depth: int) -> object:
-        """A copy of ``value`` of nothing but what MessagePack has."""
-        kind = type(value)
-        if value is None or kind is str or kind is float or kind is bool or kind is bytes:
-            return value
-        if isinstance(value, Enum):
-            return self._plain(value.value, depth)
-        if isinstance(value, int):
-            if _MIN_INT <= value <= _MAX_INT:
-                return int(value)
-            if -_INFINITE_INT < value < _INFINITE_INT:
-                # What JavaScript makes of such a number in JSON.
-                return float(value)
-            raise LocalProtocolError("an integer beyond the range of a double can't be sent as msgpack")
-        if isinstance(value, (list, tuple, dict)):
-            if depth == 0:
-                raise LocalProtocolError("data is nested too deeply, or contains itself")
-            if isinstance(value, dict):
-                return {_key(key): self._plain(item, depth - 1) for key, item in value.items()}
-            return [self._plain(item, depth - 1) for item in value]
-        if isinstance(value, str):
-            return str.__str__(value)
-        if isinstance(value, float):
-            return float(value)
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return bytes(value)
-        if isinstance(value, datetime):
-            moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-            milliseconds = (moment - _EPOCH) // _MILLISECOND
-            return self._extension(0, milliseconds.to_bytes(8, "big", signed=True))
-        if isinstance(value, (date, time)):
-            return value.isoformat()
-        if isinstance(value, UUID):
-            return str(value)
-        if is_dataclass(value) and not isinstance(value, type):
-            if depth == 0:
-                raise LocalProtocolError("data is nested too deeply, or contains itself")
-            return {field.name: self._plain(getattr(value, field.name), depth - 1) for field in fields(value)}
-        raise LocalProtocolError(f"data of type {_name(value)} can't be sent as msgpack")
+    def _date(self, moment: datetime) -> object:
+        return self._extension(0, ((moment - _EPOCH) // _MILLISECOND).to_bytes(8, "big", signed=True))
 
 
 class _MsgpackDecoder(Decoder):
@@ -146,11 +110,53 @@ class _MsgpackDecoder(Decoder):
         if type(packet) is not dict:
             raise DecodeError("a packet is a map")
         field: Any = packet.get
-        _check_containers(field("data"), self._max_depth)
+        check_containers(field("data"), self._max_depth)
         return Packet(field("type"), field("nsp"), field("data"), field("id"))
 
 
-def _read_extension(code: int, data: memoryview) -> object:
+def plain(value: Any, date_of: Callable[[datetime], object], depth: int = _MAX_WRITTEN_DEPTH) -> object:
+    """A copy of ``value`` of nothing but what MessagePack has; ``date_of`` says what an aware datetime is.
+
+    Raises LocalProtocolError for what can't be sent.
+    """
+    kind = type(value)
+    if value is None or kind is str or kind is float or kind is bool or kind is bytes:
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value, date_of, depth)
+    if isinstance(value, int):
+        if _MIN_INT <= value <= _MAX_INT:
+            return int(value)
+        if -_INFINITE_INT < value < _INFINITE_INT:
+            # What JavaScript makes of such a number in JSON.
+            return float(value)
+        raise LocalProtocolError("an integer beyond the range of a double can't be sent as msgpack")
+    if isinstance(value, (list, tuple, dict)):
+        if depth == 0:
+            raise LocalProtocolError("data is nested too deeply, or contains itself")
+        if isinstance(value, dict):
+            return {_key(key): plain(item, date_of, depth - 1) for key, item in value.items()}
+        return [plain(item, date_of, depth - 1) for item in value]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, datetime):
+        return date_of(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        if depth == 0:
+            raise LocalProtocolError("data is nested too deeply, or contains itself")
+        return {field.name: plain(getattr(value, field.name), date_of, depth - 1) for field in fields(value)}
+    raise LocalProtocolError(f"data of type {_name(value)} can't be sent as msgpack")
+
+
+def read_extension(code: int, data: memoryview) -> object:
     if code != 0:
         raise DecodeError("unknown msgpack extension")
     if len(data) == 1:
@@ -160,7 +166,7 @@ def _read_extension(code: int, data: memoryview) -> object:
     return bytes(data)
 
 
-def _check_containers(value: object, max_depth: int) -> None:
+def check_containers(value: object, max_depth: int) -> None:
     """Raise DecodeError for nesting deeper than ``max_depth``, or a key that is not text; one level at a time."""
     level: list[Any] = [value] if isinstance(value, (list, dict)) else []
     depth = 0

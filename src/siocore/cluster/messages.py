@@ -1,0 +1,82 @@
+"""The messages of the cluster protocol: their types, and whom they are for.
+
+Source: socket.io-adapter 2.5, the classes ClusterAdapter and ClusterAdapterWithHeartbeat.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from siocore.errors import DecodeError
+from siocore.socketio.adapter import Selection
+
+__all__ = ["EMITTER", "MessageType", "read_options", "read_packet", "read_rooms", "write_options"]
+
+#: The id that processes have which only send. They are no servers, and nobody waits for them.
+EMITTER = "emitter"
+
+
+class MessageType(IntEnum):
+    INITIAL_HEARTBEAT = 1
+    HEARTBEAT = 2
+    BROADCAST = 3
+    SOCKETS_JOIN = 4
+    SOCKETS_LEAVE = 5
+    DISCONNECT_SOCKETS = 6
+    FETCH_SOCKETS = 7
+    FETCH_SOCKETS_RESPONSE = 8
+    SERVER_SIDE_EMIT = 9
+    SERVER_SIDE_EMIT_RESPONSE = 10
+    BROADCAST_CLIENT_COUNT = 11
+    BROADCAST_ACK = 12
+    ADAPTER_CLOSE = 13
+
+
+def write_options(selection: Selection) -> dict[str, Any]:
+    """A selection, as Node.js writes it."""
+    flags: dict[str, bool] = {}
+    if selection.volatile:
+        flags["volatile"] = True
+    if not selection.compress:
+        flags["compress"] = False
+    return {"rooms": list(selection.rooms), "except": list(selection.except_), "flags": flags}
+
+
+def read_options(value: object) -> Selection:
+    """The selection that another server has written. Raises DecodeError if it is none."""
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise DecodeError("whom a message is for is an object")
+    flags = value.get("flags")
+    flags = flags if isinstance(flags, dict) else {}
+    return Selection(
+        frozenset(read_rooms(value.get("rooms"))),
+        frozenset(read_rooms(value.get("except"))),
+        local=True,
+        volatile=flags.get("volatile") is True,
+        compress=flags.get("compress") is not False,
+    )
+
+
+def read_rooms(value: object) -> list[str]:
+    """Names of rooms. Raises DecodeError if they are none."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(room, str) for room in value):
+        raise DecodeError("names of rooms are a list of text")
+    return value
+
+
+def read_packet(value: object) -> list[Any]:
+    """The name and the arguments of an event that another server has sent. Raises DecodeError if it is none."""
+    data = value.get("data") if isinstance(value, dict) else value
+    if (
+        not isinstance(data, list)
+        or not data
+        or not isinstance(data[0], (str, int, float))
+        or isinstance(data[0], bool)
+    ):
+        raise DecodeError("an event is a list that begins with its name")
+    return data
