@@ -294,6 +294,20 @@ def test_the_application_hears_when_the_others_can_be_reached(caplog: pytest.Log
     assert cluster.dropped == 0
 
 
+def test_the_application_hears_once_of_each_kind_of_garbage(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = Cluster()
+    server = TestServer(Server(adapter=cluster))
+    with caplog.at_level(logging.WARNING, "siocore"):
+        for number in range(1_000):
+            cluster.garbage_received("a channel", "no list")
+            cluster.garbage_received("another channel", f"fault {number}")
+        server.settle()
+    assert cluster.garbage == 2_000
+    assert caplog.text.count("dropped what arrived on 'a channel': no list") == 1
+    assert "dropped what arrived on 'another channel': fault 1\n" in caplog.text
+    assert len(caplog.records) == 100
+
+
 def test_a_cluster_belongs_to_one_server() -> None:
     cluster = Cluster()
     with pytest.raises(LocalProtocolError, match="no server yet"):

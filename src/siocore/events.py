@@ -27,6 +27,7 @@ __all__ = [
     "ConnectionErrored",
     "Event",
     "EventReceived",
+    "GarbageReceived",
     "HandshakeRequested",
     "HttpRequestReceived",
     "ListenerFailed",
@@ -177,6 +178,17 @@ class AdapterUp:
 
 
 @dataclass(slots=True)
+class GarbageReceived:
+    """Socket.IO: something arrived from the broker that no server of the cluster would send. It was dropped.
+
+    Told once for each kind of fault.
+    """
+
+    channel: str
+    reason: str
+
+
+@dataclass(slots=True)
 class ListenerFailed:
     """Socket.IO: a handler of outgoing events has raised. The event was sent all the same."""
 
@@ -221,6 +233,7 @@ Event = (
     | ServerSideEventReceived
     | AdapterDown
     | AdapterUp
+    | GarbageReceived
     | ListenerFailed
     | HttpRequestReceived
     | ConnectionErrored

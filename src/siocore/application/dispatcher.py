@@ -19,6 +19,7 @@ from siocore.events import (
     ConnectRequested,
     Event,
     EventReceived,
+    GarbageReceived,
     HandshakeRequested,
     HttpRequestReceived,
     ListenerFailed,
@@ -75,6 +76,9 @@ class Dispatcher:
             return self._adapter_down(event)
         if type(event) is AdapterUp:
             return self._adapter_up(event)
+        if type(event) is GarbageReceived:
+            logger.warning("dropped what arrived on %.200r: %.500s", event.channel, event.reason)
+            return None
         if type(event) is ListenerFailed:
             return self._reported(event.error, event.socket, str(event.name))
         if type(event) is ConnectionErrored:

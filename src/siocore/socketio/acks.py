@@ -62,6 +62,11 @@ class PendingAck:
             raise copy(self._error)
         return self._result
 
+    @property
+    def deadline(self) -> float | None:
+        """When the time is up; None: never."""
+        return None if self._timer is None else self._timer.deadline
+
     def cancel(self) -> None:
         """Give up: whatever comes from now on is nobody's."""
         if not self.done:
