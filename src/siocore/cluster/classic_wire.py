@@ -1,0 +1,104 @@
+"""The wire of @socket.io/redis-adapter 8.3, as far as its adapter and its emitter have it in common."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+from siocore.cluster.classic_requests import CLIENT_ACK, CLIENT_COUNT
+from siocore.cluster.codec import decode, encode_json, encode_msgpack
+from siocore.cluster.messages import write_options
+from siocore.errors import DecodeError, LocalProtocolError
+from siocore.packets import SocketPacketType
+from siocore.socketio.adapter import Selection
+
+__all__ = [
+    "ClassicChannels",
+    "RequestType",
+    "json_of",
+    "literally",
+    "narrowed",
+    "read_message",
+    "read_request_id",
+    "read_timeout",
+]
+
+_EVENT = SocketPacketType.EVENT.value
+#: The longest time for which answers of our clients are handed on, whatever another server says.
+_MAX_ACK_TIMEOUT = 3_600.0
+
+
+class RequestType:
+    """What a request, or an answer, is about."""
+
+    SOCKETS = 0
+    ALL_ROOMS = 1
+    REMOTE_JOIN = 2
+    REMOTE_LEAVE = 3
+    REMOTE_DISCONNECT = 4
+    REMOTE_FETCH = 5
+    SERVER_SIDE_EMIT = 6
+    BROADCAST = 7
+    BROADCAST_CLIENT_COUNT = CLIENT_COUNT
+    BROADCAST_ACK = CLIENT_ACK
+
+
+class ClassicChannels:
+    """The names of a namespace's channels."""
+
+    __slots__ = ("events", "namespace", "pattern", "requests", "responses")
+
+    def __init__(self, key: str, namespace: str) -> None:
+        self.namespace = namespace
+        self.events = f"{key}#{namespace}#"
+        #: All channels for events: that of the namespace, and one for each room.
+        self.pattern = literally(self.events) + "*"
+        self.requests = f"{key}-request#{namespace}#"
+        self.responses = f"{key}-response#{namespace}#"
+
+    def event(self, data: tuple[object, ...], rooms: Set[str], uid: str, options: object) -> tuple[str, bytes]:
+        """Where to publish an event, and as what. Raises LocalProtocolError if it can't be written."""
+        packet = {"type": _EVENT, "data": data, "nsp": self.namespace}
+        payload = encode_msgpack([uid, packet, options])
+        return (f"{self.events}{next(iter(rooms))}#" if len(rooms) == 1 else self.events), payload
+
+
+def read_message(data: bytes) -> dict[str, Any]:
+    message = decode(data)
+    if type(message) is not dict:
+        raise DecodeError("a map was expected")
+    return message
+
+
+def json_of(message: dict[str, object]) -> bytes:
+    """A request or an answer. Raises LocalProtocolError if it can't be written."""
+    text = encode_json(message)
+    if text is None:
+        raise LocalProtocolError("binary data can't be sent to other servers here: this message is JSON")
+    return text
+
+
+def narrowed(selection: Selection) -> dict[str, object]:
+    """What requests say of whom they are for."""
+    options = write_options(selection)
+    return {"rooms": options["rooms"], "except": options["except"]}
+
+
+def read_request_id(message: dict[str, Any]) -> str:
+    request_id = message.get("requestId")
+    if not isinstance(request_id, str):
+        raise DecodeError("a request has an id, and so has its answer")
+    return request_id
+
+
+def read_timeout(flags: object) -> float | None:
+    """How long a server waits for the answers of clients, in seconds; None if it doesn't say."""
+    timeout = flags.get("timeout") if isinstance(flags, dict) else None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        return None
+    return min(timeout / 1000, _MAX_ACK_TIMEOUT)
+
+
+def literally(name: str) -> str:
+    """A pattern of Redis for this very name."""
+    return "".join("\\" + each if each in "*?[]\\" else each for each in name)

@@ -1,0 +1,63 @@
+"""What other servers have sent, for the clients of this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from siocore.cluster.codec import encode_json
+from siocore.errors import DecodeError, LocalProtocolError
+from siocore.packets import SocketPacketType
+from siocore.socketio.adapter import MemoryAdapter, Selection
+from siocore.socketio.names import check_event_name
+from siocore.socketio.remote import describe_socket
+
+if TYPE_CHECKING:
+    from siocore.cluster.classic_requests import ForwardedAck
+    from siocore.socketio.acks import BroadcastAck
+    from siocore.socketio.namespace import Namespace
+    from siocore.socketio.socket import Socket
+
+__all__ = ["deliver_event", "describe_sockets"]
+
+_EVENT = SocketPacketType.EVENT.value
+
+
+def deliver_event(
+    adapter: MemoryAdapter,
+    namespace: Namespace,
+    data: list[Any],
+    selection: Selection,
+    ack: ForwardedAck | None = None,
+) -> None:
+    """Deliver an event of another server, its name and arguments, to the clients of this one.
+
+    Raises DecodeError if it is no event, or none that clients would take.
+    """
+    try:
+        check_event_name(data[0])
+        message = namespace.encode(_EVENT, data, None if ack is None else ack.id)
+    except LocalProtocolError as error:
+        raise DecodeError(f"an event that clients would not take: {error}") from None
+    message.compress = selection.compress
+    if ack is None and message.when_full:
+        namespace.allow_to_drop(message, None, selection.volatile)
+    MemoryAdapter.broadcast(adapter, tuple(data), message, selection, cast("BroadcastAck | None", ack))
+
+
+def describe_sockets(sockets: list[Socket]) -> list[dict[str, Any]]:
+    """What other servers are told of sockets. Of what applications keep with them, what can be sent to clients, too."""
+    described = [describe_socket(socket) for socket in sockets]
+    if not _sendable(described):
+        for each in described:
+            each["data"] = {name: value for name, value in each["data"].items() if _sendable(value)}
+            each["handshake"]["auth"] = {
+                name: value for name, value in each["handshake"]["auth"].items() if _sendable(value)
+            }
+    return described
+
+
+def _sendable(value: object) -> bool:
+    try:
+        return encode_json(value) is not None
+    except LocalProtocolError:
+        return False
