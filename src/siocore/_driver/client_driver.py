@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import get_ident
 
 from siocore._driver.dialling import Dialler
-from siocore._driver.interfaces import ClientApplication, ClientHost
+from siocore._driver.interfaces import ClientApplication, ClientHost, Service
 from siocore._driver.leader import Leader
 from siocore._driver.sockets import Sockets
 from siocore._driver.turn import Turn
@@ -54,10 +54,10 @@ class ClientDriver(Leader):
         #: Called when the driver has failed: whoever uses the client is to stop.
         self.on_failure: Callable[[], object] | None = None
 
-    def start(self) -> None:
+    def start(self, services: Sequence[Service] = ()) -> None:
         self._client.elapsed_clock = self._elapsed
         self._client_host.begin(self.flush)
-        super().start()
+        super().start(services)
 
     def wake(self) -> None:
         """There may be something to do. Cheap; to be called from any thread."""

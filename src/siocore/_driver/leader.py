@@ -7,11 +7,13 @@ what has come out of them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 from threading import get_ident
 from typing import Final
 
 from siocore._driver.handlers import Suspended, stay_with
-from siocore._driver.interfaces import Application, Host, Pump, Traffic
+from siocore._driver.interfaces import Application, Host, Pump, Service, Traffic
 from siocore._driver.turn import SLICE, Stop
 from siocore.waiting import Waiter
 
@@ -29,7 +31,7 @@ __all__ = ["Leader"]
 #            nobody is declared dead whose answer has arrived, however long a handler has blocked the loop.
 # Stopping:  shut_down() accepts no more and tells the endpoint; turns go on until connections and handlers are
 #            gone (`drained`). abort() drops the rest; the leader's last turn ends with `ended`. Then the host
-#            cancels what handlers are left. A failure wakes `stop` and skips the first half.
+#            cancels what handlers and services are left. A failure wakes `stop` and skips the first half.
 
 logger = logging.getLogger("siocore")
 
@@ -65,10 +67,14 @@ class Leader:
         self._left_over = False
         self._stopping = False
         self._aborted = False
+        # Services that have not said yet that they are ready; None once the leader leads.
+        self._opening: int | None = 0
         #: What ended the driver, if it was not asked to end. The host raises it.
         self.failure: BaseException | None = None
         #: Serving should stop: woken by a failure, and by the host.
         self.stop: Waiter = host.make_waiter()
+        #: Clients are let in: every service is ready. Woken by what wakes ``stop``, too.
+        self.started: Waiter = host.make_waiter()
         self.drained: Waiter = host.make_waiter()
         self.ended: Waiter = host.make_waiter()
         #: Whether ``ended`` has been woken.
@@ -76,17 +82,26 @@ class Leader:
 
     # For the host -------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to serve."""
+    def start(self, services: Sequence[Service] = ()) -> None:
+        """Begin to serve: first the services, then, when all are ready, the clients. ``started`` tells when."""
         self._protocol.wake = self.wake
         self._protocol.make_waiter = self._host.make_waiter
         self._protocol.clock = self._host.clock
-        self._host.open(self._traffic.fileno(), self._traffic.signal)
-        self._lead_on()
+        self._opening = len(services)
+        for service in services:
+            self._host.spawn(partial(self._run_service, service))
+        if not services:
+            self._begin()
+
+    def ask_to_stop(self) -> None:
+        """Wake the host, which waits for ``started`` or ``stop``."""
+        self.started.wake()
+        self.stop.wake()
 
     def shut_down(self) -> None:
         """Begin a graceful stop: accept no more, say goodbye, and let everything end. ``drained`` tells when."""
         if not self._stopping:
+            self._begin()
             self._stopping = True
             self._traffic.close_listeners()
             self._protocol.shutdown(self._host.clock())
@@ -127,10 +142,45 @@ class Leader:
         """End the driver with this exception."""
         if self.failure is None:
             self.failure = exc
-        self.stop.wake()
+        self.ask_to_stop()
         self.drained.wake()
         if self._aborted:
             self._end()
+
+    # Services -----------------------------------------------------------------------------------------------------
+
+    async def _run_service(self, service: Service) -> None:
+        """The body of the task of a service. It ends when the host cancels what is left, last of all."""
+        ready = False
+
+        def is_ready() -> None:
+            nonlocal ready
+            if not ready:
+                ready = True
+                self._service_ready()
+
+        try:
+            await service.run(is_ready)
+        except self._host.cancelled:
+            raise
+        except BaseException as exc:
+            self.fail(exc)
+        finally:
+            is_ready()
+
+    def _service_ready(self) -> None:
+        if self._opening is not None:
+            self._opening -= 1
+            if not self._opening:
+                self._begin()
+
+    def _begin(self) -> None:
+        """Let clients in."""
+        if self._opening is not None:
+            self._opening = None
+            self._host.open(self._traffic.fileno(), self._traffic.signal)
+            self._lead_on()
+            self.started.wake()
 
     # Leader and follower ------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import sys
 from contextvars import Context, copy_context
 from urllib.parse import quote
 
+from siocore._driver.interfaces import services_of
 from siocore.application import EngineServer, Server
 from siocore.asgi._exchange import HttpExchange
 from siocore.asgi._leader import AsgiLeader
@@ -112,7 +113,7 @@ class ASGIApp:
 
     def _new_leader(self) -> AsgiLeader:
         leader = AsgiLeader(self._io, self._io.protocol, _host(self._context))
-        leader.start()
+        leader.start(services_of(self._io))
         return leader
 
     # Paths ----------------------------------------------------------------------------------------------------

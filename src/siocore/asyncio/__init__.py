@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from siocore._driver.driver import Driver
 from siocore._driver.hosting import ASGIApplication
-from siocore._driver.interfaces import Address, ServedApplication
+from siocore._driver.interfaces import Address, ServedApplication, Service, services_of
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.asyncio._client import connect, connect_engine, open_client
@@ -54,6 +54,8 @@ async def serve(
     seconds. ``root_path`` is put before the paths that it sees; ``max_body`` is how many bytes the body of one of its
     requests may have (default: any number, since it takes them piece by piece).
 
+    A server of a cluster is connected to it before the addresses are announced, if that takes at most five seconds.
+
     Raises :exc:`OSError` if it can't listen, with a sentence that says where and why, and
     :exc:`siocore.LifespanError` if ``app`` fails to start.
     """
@@ -76,15 +78,16 @@ async def serve(
             listener.close()
         raise
     if lifespan is None:
-        await _drive(driver, asyncio_host, grace, started)
+        await _drive(driver, asyncio_host, services_of(io), grace, started)
     else:
-        await _drive_within(lifespan, driver, asyncio_host, grace, started)
+        await _drive_within(lifespan, driver, asyncio_host, services_of(io), grace, started)
 
 
 async def _drive_within(
     lifespan: Lifespan,
     driver: Driver,
     asyncio_host: AsyncioHost,
+    services: Sequence[Service],
     grace: float,
     started: Callable[[list[Address]], object] | None,
 ) -> None:
@@ -98,7 +101,7 @@ async def _drive_within(
             driver.close()
             raise
         try:
-            await _drive(driver, asyncio_host, grace, started)
+            await _drive(driver, asyncio_host, services, grace, started)
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if grace == math.inf else grace):
@@ -111,11 +114,16 @@ async def _drive_within(
 
 
 async def _drive(
-    driver: Driver, asyncio_host: AsyncioHost, grace: float, started: Callable[[list[Address]], object] | None
+    driver: Driver,
+    asyncio_host: AsyncioHost,
+    services: Sequence[Service],
+    grace: float,
+    started: Callable[[list[Address]], object] | None,
 ) -> None:
     try:
-        driver.start()
+        driver.start(services)
         try:
+            await driver.started.wait()
             if started is not None:
                 started(driver.addresses)
             await driver.stop.wait()

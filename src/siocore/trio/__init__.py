@@ -11,7 +11,7 @@ import trio
 
 from siocore._driver.driver import Driver
 from siocore._driver.hosting import ASGIApplication
-from siocore._driver.interfaces import Address, ServedApplication
+from siocore._driver.interfaces import Address, ServedApplication, Service, services_of
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.options import WebTransport
@@ -53,6 +53,8 @@ async def serve(
     seconds. ``root_path`` is put before the paths that it sees; ``max_body`` is how many bytes the body of one of its
     requests may have (default: any number, since it takes them piece by piece).
 
+    A server of a cluster is connected to it before the addresses are announced, if that takes at most five seconds.
+
     Raises :exc:`OSError` if it can't listen, with a sentence that says where and why, and
     :exc:`siocore.LifespanError` if ``app`` fails to start.
     """
@@ -75,15 +77,16 @@ async def serve(
             listener.close()
         raise
     if lifespan is None:
-        await _drive(driver, trio_host, grace, task_status)
+        await _drive(driver, trio_host, services_of(io), grace, task_status)
     else:
-        await _drive_within(lifespan, driver, trio_host, grace, task_status)
+        await _drive_within(lifespan, driver, trio_host, services_of(io), grace, task_status)
 
 
 async def _drive_within(
     lifespan: Lifespan,
     driver: Driver,
     trio_host: TrioHost,
+    services: Sequence[Service],
     grace: float,
     task_status: trio.TaskStatus[list[Address]],
 ) -> None:
@@ -99,7 +102,7 @@ async def _drive_within(
                 driver.close()
                 raise
             try:
-                await _drive(driver, trio_host, grace, task_status)
+                await _drive(driver, trio_host, services, grace, task_status)
             finally:
                 with trio.move_on_after(grace, shield=True):
                     await lifespan.shut_down()
@@ -117,7 +120,11 @@ async def _live(lifespan: Lifespan, scope: trio.CancelScope) -> None:
 
 
 async def _drive(
-    driver: Driver, trio_host: TrioHost, grace: float, task_status: trio.TaskStatus[list[Address]]
+    driver: Driver,
+    trio_host: TrioHost,
+    services: Sequence[Service],
+    grace: float,
+    task_status: trio.TaskStatus[list[Address]],
 ) -> None:
     try:
         async with trio.open_nursery() as caller:
@@ -126,7 +133,7 @@ async def _drive(
                 # Cancellation reaches the handlers through the driver, when their time is over.
                 nursery.cancel_scope.shield = True
                 trio_host.nursery = nursery
-                await _run(driver, grace, task_status)
+                await _run(driver, services, grace, task_status)
                 nursery.cancel_scope.cancel()
             caller.cancel_scope.cancel()
     finally:
@@ -141,12 +148,15 @@ async def _watch(driver: Driver) -> None:
     try:
         await trio.sleep_forever()
     except trio.Cancelled:
-        driver.stop.wake()
+        driver.ask_to_stop()
 
 
-async def _run(driver: Driver, grace: float, task_status: trio.TaskStatus[list[Address]]) -> None:
+async def _run(
+    driver: Driver, services: Sequence[Service], grace: float, task_status: trio.TaskStatus[list[Address]]
+) -> None:
     try:
-        driver.start()
+        driver.start(services)
+        await driver.started.wait()
         task_status.started(driver.addresses)
         await driver.stop.wait()
         if driver.failure is None:
