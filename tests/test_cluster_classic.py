@@ -14,7 +14,7 @@ from fake_redis import Nodes, Wiretap
 from siocore import AckTimeout, LocalProtocolError, RemoteSocket, Socket, SocketList
 from siocore.cluster.broker import Broker
 from siocore.cluster.classic import ClassicAdapter, ClassicCluster
-from siocore.cluster.classic_requests import AllRooms
+from siocore.cluster.requests import AllRooms
 from siocore.testing import TestClient
 
 REQUESTS = "socket.io-request#/#"

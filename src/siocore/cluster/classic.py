@@ -17,15 +17,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from siocore.cluster.broker import Broker, CountSubscribers, Kind, ListChannels, Publish
-from siocore.cluster.classic_requests import (
-    AllRooms,
-    AnswersRequest,
-    BroadcastRequest,
-    FetchRequest,
-    ForwardedAck,
-    Request,
-    RoomsRequest,
-)
 from siocore.cluster.classic_wire import (
     ClassicChannels,
     RequestType,
@@ -40,6 +31,15 @@ from siocore.cluster.cluster import BrokerCluster
 from siocore.cluster.codec import decode_msgpack, encode_msgpack
 from siocore.cluster.delivery import deliver_event, describe_sockets
 from siocore.cluster.messages import read_options, read_packet, read_rooms, write_options
+from siocore.cluster.requests import (
+    AllRooms,
+    AnswersRequest,
+    BroadcastRequest,
+    FetchRequest,
+    ForwardedAck,
+    Request,
+    RoomsRequest,
+)
 from siocore.driven import ServerEndpoint
 from siocore.errors import DecodeError, LocalProtocolError
 from siocore.packets import SocketPacketType
@@ -482,9 +482,18 @@ class ClassicAdapter(MemoryAdapter):
     def _answered(self, answer: dict[str, Any]) -> None:
         request = self._requests.get(read_request_id(answer))
         # Most are for other servers.
-        if request is not None:
-            uid = answer.get("uid")
-            request.answered(uid if isinstance(uid, str) else None, answer)
+        if request is None:
+            return
+        uid = answer.get("uid")
+        uid = uid if isinstance(uid, str) else None
+        if not isinstance(request, BroadcastRequest):
+            request.answered(uid, answer)
+        elif answer.get("type") == RequestType.BROADCAST_CLIENT_COUNT:
+            request.clients_counted(uid, answer.get("clientCount"))
+        elif answer.get("type") == RequestType.BROADCAST_ACK:
+            request.client_answered(uid, answer.get("packet"))
+        else:
+            raise DecodeError("an answer of another type than the request's")
 
     def _subscriptions(self) -> list[tuple[Kind, str]]:
         channels = self._channels

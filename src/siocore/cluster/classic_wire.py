@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from siocore.cluster.classic_requests import CLIENT_ACK, CLIENT_COUNT
 from siocore.cluster.codec import decode, encode_json, encode_msgpack
 from siocore.cluster.messages import write_options
 from siocore.errors import DecodeError, LocalProtocolError
@@ -39,8 +38,8 @@ class RequestType:
     REMOTE_FETCH = 5
     SERVER_SIDE_EMIT = 6
     BROADCAST = 7
-    BROADCAST_CLIENT_COUNT = CLIENT_COUNT
-    BROADCAST_ACK = CLIENT_ACK
+    BROADCAST_CLIENT_COUNT = 8
+    BROADCAST_ACK = 9
 
 
 class ClassicChannels:

@@ -12,7 +12,7 @@ from siocore.socketio.names import check_event_name
 from siocore.socketio.remote import describe_socket
 
 if TYPE_CHECKING:
-    from siocore.cluster.classic_requests import ForwardedAck
+    from siocore.cluster.requests import ForwardedAck
     from siocore.socketio.acks import BroadcastAck
     from siocore.socketio.namespace import Namespace
     from siocore.socketio.socket import Socket

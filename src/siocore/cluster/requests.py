@@ -1,4 +1,4 @@
-"""Requests to the other servers of a classic cluster: who was asked, who has answered, and who is gone."""
+"""Requests to the other servers of a cluster: who was asked, who has answered, and who is gone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,6 @@ __all__ = [
     "Tally",
 ]
 
-#: The types of answers that tell of clients.
-CLIENT_COUNT = 8
-CLIENT_ACK = 9
-
 #: More clients than this no server has: a count beyond it is a lie.
 _MAX_CLIENTS = 2**32
 
@@ -45,7 +41,7 @@ class AllRooms(set[str]):
 class Tally:
     """Who of the servers that were asked has answered.
 
-    Node.js' servers don't say who they are when they answer. As long as all that did have said it, everything here is
+    Node.js' servers with the classic adapter don't say who they are when they answer. As long as all that did have said it, everything here is
     exact. Otherwise a server that goes away is taken for one that had not answered.
     """
 
@@ -115,6 +111,11 @@ class Request:
         self._names: frozenset[str] | None = None
         self._over = False
 
+    def begin(self, asked: int, names: frozenset[str]) -> None:
+        """So many others are asked, these among them; to be called once, or :meth:`named` and :meth:`counted`."""
+        self.tally.begin(asked, names)
+        self.known()
+
     # What the broker says ---------------------------------------------------------------------------------------
 
     def named(self, names: frozenset[str] | None, fault: str | None) -> None:
@@ -133,8 +134,7 @@ class Request:
             return
         others = names - {self._own}
         # A namespace that has just been made is perhaps counted, perhaps not; that it was listed is certain.
-        self.tally.begin(max(count - 1, 0) if self._own in names else len(others), others)
-        self.known()
+        self.begin(max(count - 1, 0) if self._own in names else len(others), others)
 
     def published(self, receivers: int | None, fault: str | None) -> None:
         """It has left, or it has not."""
@@ -142,7 +142,7 @@ class Request:
             self.lost()
 
     def present(self, names: frozenset[str]) -> None:
-        """These servers are there now."""
+        """These servers are there now; of the others nothing is to be expected."""
         if self.tally.asked is not None and not self._over:
             for uid in self.tally.lost(names):
                 self.server_gone(uid)
@@ -344,15 +344,9 @@ class BroadcastRequest(Request):
         ack.hold()
 
     def answered(self, uid: str | None, answer: dict[str, Any]) -> None:
-        kind = answer.get("type")
-        if kind == CLIENT_COUNT:
-            self._clients_counted(uid, answer.get("clientCount"))
-        elif kind == CLIENT_ACK:
-            self._client_answered(uid, answer.get("packet"))
-        else:
-            raise DecodeError("an answer of another type than the request's")
+        raise DecodeError("an answer of another type than the request's")
 
-    def _clients_counted(self, uid: str | None, clients: object) -> None:
+    def clients_counted(self, uid: str | None, clients: object) -> None:
         """A server has so many clients that were asked. Raises DecodeError if that is no number of clients."""
         if type(clients) is not int or not 0 <= clients <= _MAX_CLIENTS:
             raise DecodeError("a number of clients that is none")
@@ -364,7 +358,7 @@ class BroadcastRequest(Request):
         self._ack.expect_remote(clients)
         self.settle()
 
-    def _client_answered(self, uid: str | None, value: object) -> None:
+    def client_answered(self, uid: str | None, value: object) -> None:
         """A client has answered."""
         if uid is not None:
             left = self._clients.get(uid, 0)
