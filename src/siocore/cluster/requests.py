@@ -41,8 +41,8 @@ class AllRooms(set[str]):
 class Tally:
     """Who of the servers that were asked has answered.
 
-    Node.js' servers with the classic adapter don't say who they are when they answer. As long as all that did have said it, everything here is
-    exact. Otherwise a server that goes away is taken for one that had not answered.
+    Node.js' servers with the classic adapter don't say who they are when they answer. As long as all that did have said
+    it, everything here is exact. Otherwise a server that goes away is taken for one that had not answered.
     """
 
     __slots__ = ("_anonymous", "_heard", "asked", "gone", "names")
