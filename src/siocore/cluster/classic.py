@@ -21,16 +21,21 @@ from siocore.cluster.classic_wire import (
     ClassicChannels,
     RequestType,
     json_of,
-    literally,
     narrowed,
     read_message,
-    read_request_id,
-    read_timeout,
 )
 from siocore.cluster.cluster import BrokerCluster
 from siocore.cluster.codec import decode_msgpack, encode_msgpack
 from siocore.cluster.delivery import deliver_event, describe_sockets
-from siocore.cluster.messages import read_options, read_packet, read_rooms, write_options
+from siocore.cluster.messages import (
+    literally,
+    read_options,
+    read_packet,
+    read_request_id,
+    read_rooms,
+    read_timeout,
+    write_options,
+)
 from siocore.cluster.requests import (
     AllRooms,
     AnswersRequest,

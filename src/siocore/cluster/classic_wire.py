@@ -6,7 +6,7 @@ from collections.abc import Set
 from typing import Any
 
 from siocore.cluster.codec import decode, encode_json, encode_msgpack
-from siocore.cluster.messages import write_options
+from siocore.cluster.messages import literally, write_options
 from siocore.errors import DecodeError, LocalProtocolError
 from siocore.packets import SocketPacketType
 from siocore.socketio.adapter import Selection
@@ -15,16 +15,11 @@ __all__ = [
     "ClassicChannels",
     "RequestType",
     "json_of",
-    "literally",
     "narrowed",
     "read_message",
-    "read_request_id",
-    "read_timeout",
 ]
 
 _EVENT = SocketPacketType.EVENT.value
-#: The longest time for which answers of our clients are handed on, whatever another server says.
-_MAX_ACK_TIMEOUT = 3_600.0
 
 
 class RequestType:
@@ -81,23 +76,3 @@ def narrowed(selection: Selection) -> dict[str, object]:
     """What requests say of whom they are for."""
     options = write_options(selection)
     return {"rooms": options["rooms"], "except": options["except"]}
-
-
-def read_request_id(message: dict[str, Any]) -> str:
-    request_id = message.get("requestId")
-    if not isinstance(request_id, str):
-        raise DecodeError("a request has an id, and so has its answer")
-    return request_id
-
-
-def read_timeout(flags: object) -> float | None:
-    """How long a server waits for the answers of clients, in seconds; None if it doesn't say."""
-    timeout = flags.get("timeout") if isinstance(flags, dict) else None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        return None
-    return min(timeout / 1000, _MAX_ACK_TIMEOUT)
-
-
-def literally(name: str) -> str:
-    """A pattern of Redis for this very name."""
-    return "".join("\\" + each if each in "*?[]\\" else each for each in name)

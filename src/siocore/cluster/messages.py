@@ -8,10 +8,25 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from siocore.codec.message import Outgoing, TextMessage
 from siocore.errors import DecodeError
 from siocore.socketio.adapter import Selection
 
-__all__ = ["EMITTER", "MessageType", "read_options", "read_packet", "read_rooms", "write_options"]
+__all__ = [
+    "EMITTER",
+    "MessageType",
+    "array_of",
+    "literally",
+    "read_options",
+    "read_packet",
+    "read_request_id",
+    "read_rooms",
+    "read_timeout",
+    "write_options",
+]
+
+#: The longest time for which answers of our clients are handed on, whatever another server says.
+_MAX_ACK_TIMEOUT = 3_600.0
 
 #: The id that processes have which only send. They are no servers, and nobody waits for them.
 EMITTER = "emitter"
@@ -80,3 +95,32 @@ def read_packet(value: object) -> list[Any]:
     ):
         raise DecodeError("an event is a list that begins with its name")
     return data
+
+
+def read_request_id(message: dict[str, Any]) -> str:
+    request_id = message.get("requestId")
+    if not isinstance(request_id, str):
+        raise DecodeError("a request has an id, and so has its answer")
+    return request_id
+
+
+def read_timeout(flags: object) -> float | None:
+    """How long a server waits for the answers of clients, in seconds; None if it doesn't say."""
+    timeout = flags.get("timeout") if isinstance(flags, dict) else None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        return None
+    return min(timeout / 1000, _MAX_ACK_TIMEOUT)
+
+
+def literally(name: str) -> str:
+    """A pattern of Redis for this very name."""
+    return "".join("\\" + each if each in "*?[]\\" else each for each in name)
+
+
+def array_of(message: Outgoing) -> bytes | None:
+    """The name and the arguments of an encoded event, in JSON; None if it is something else, or has attachments."""
+    if not isinstance(message, TextMessage) or message.attachments:
+        return None
+    text = message.text
+    # Between its type and them is the namespace, if any, which has no comma in it.
+    return text[1:] if text[1:2] == b"[" else text[text.index(b",") + 1 :]

@@ -93,6 +93,8 @@ class Tally:
             return ("every other server",)
         silent = self.names - self._heard - self.gone
         outstanding = self.outstanding
+        if not outstanding:
+            return ()
         if outstanding == len(silent):
             return tuple(sorted(silent))
         return (f"{outstanding} of {self.asked} servers",)

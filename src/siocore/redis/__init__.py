@@ -1,0 +1,16 @@
+"""Several servers that serve one application, together with those of Node.js: ``Server(adapter=PubSub("redis://..."))``.
+
+Needs coredis: ``pip install 'siocore[redis]'``.
+"""
+
+from __future__ import annotations
+
+try:
+    import coredis as _coredis  # noqa: F401
+    import msgspec as _msgspec  # noqa: F401
+except ImportError as error:
+    raise ImportError("siocore.redis needs coredis and msgspec: pip install 'siocore[redis]'") from error
+
+from siocore.redis._clusters import PubSub, ShardedPubSub
+
+__all__ = ["PubSub", "ShardedPubSub"]

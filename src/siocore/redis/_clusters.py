@@ -1,0 +1,55 @@
+"""The clusters that meet at Redis: each is one of ``siocore.cluster``, and the way to Redis."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from siocore.cluster.classic import ClassicCluster
+from siocore.cluster.sharded import ShardedCluster
+from siocore.redis._address import parse_address
+from siocore.redis._driver import RedisDriver, Timing
+
+__all__ = ["PubSub", "ShardedPubSub"]
+
+
+class PubSub(ClassicCluster):
+    """Redis Pub/Sub, with the wire of Node.js' @socket.io/redis-adapter: ``Server(adapter=PubSub("redis://..."))``.
+
+    ``url`` is ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (with ``ssl_context``), ``unix:///path``,
+    or ``redis+cluster://host`` for one server of a Redis Cluster. ``timeout`` is how many seconds Redis has to answer.
+    Other options are those of :class:`siocore.cluster.classic.ClassicCluster`.
+
+    Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Keep the connection to Redis: for whoever serves."""
+        await self._driver.run(ready)
+
+
+class ShardedPubSub(ShardedCluster):
+    """Redis' sharded Pub/Sub (Redis 7), with the wire of Node.js' ``createShardedAdapter``.
+
+    ``url``, ``ssl_context`` and ``timeout`` are those of :class:`PubSub`; other options are those of
+    :class:`siocore.cluster.sharded.ShardedCluster`.
+
+    Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Keep the connection to Redis: for whoever serves."""
+        await self._driver.run(ready)

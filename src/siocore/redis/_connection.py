@@ -1,0 +1,96 @@
+"""One connection to Redis: pipelines go out, replies and messages come in, without a task switch for each of them.
+
+coredis does the connecting, the handshake, the parsing and the packing. Its own way of waiting for a reply is a task
+for each, and its way of handing on messages is a queue without bound. Here what the parser has read is handed on as it
+comes, and nothing more is read meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from coredis.connection import BaseConnection, TCPConnection, UnixDomainSocketConnection
+from coredis.constants.resp import DataType
+from coredis.exceptions import RedisError
+from coredis.parser import NotEnoughData
+
+__all__ = ["Arguments", "PipedConnection", "PipedTCPConnection", "PipedUnixConnection", "Pipeline"]
+
+#: A command with its arguments, as Redis has them.
+Arguments = tuple[Any, ...]
+
+
+class Pipeline:
+    """Several commands that leave together. ``done`` is called with each reply, or RedisError, in order."""
+
+    #: What coredis' reader asks of whatever it has in its queue.
+    current_decode = False
+    current_encoding = "utf-8"
+
+    __slots__ = ("_done", "_left")
+
+    def __init__(self, size: int, done: Callable[[Any], None]) -> None:
+        self._left = size
+        self._done = done
+
+    @property
+    def complete(self) -> bool:
+        return not self._left
+
+    def consume(self, reply: Any) -> None:
+        self._left -= 1
+        self._done(reply)
+
+    def fail(self, error: BaseException) -> None:
+        """The connection is lost."""
+        while self._left:
+            self.consume(error if isinstance(error, RedisError) else RedisError(str(error)))
+
+
+class PipedConnection(BaseConnection):
+    """A connection that hands on what it reads as it comes."""
+
+    #: Called with each push message: a list, of which the first is its kind.
+    pushed: Callable[[list[Any]], None]
+
+    def _data_received(self, data: bytes) -> None:
+        parser = self._parser
+        requests = self._requests
+        parser.feed(data)
+        while True:
+            response = parser.parse(decode=False, encoding="utf-8")
+            if isinstance(response, NotEnoughData):
+                return
+            if response[0] == DataType.PUSH:
+                message: Any = response[1]
+                self.pushed(message)
+            elif requests:
+                request = requests[0]
+                request.consume(response[1])
+                if request.complete:
+                    requests.popleft()
+
+    async def send(self, commands: Sequence[Arguments], done: Callable[[Any], None]) -> None:
+        """Send a pipeline. Raises OSError, and anyio's errors, if the connection is broken."""
+        stream = self.stream
+        if stream is None:
+            raise ConnectionResetError("the connection is closed")
+        pipeline: Any = Pipeline(len(commands), done)
+        self._requests.append(pipeline)
+        await stream.send(b"".join(self._packer.pack_commands([*commands])))
+
+    def failure(self) -> str:
+        """Why it has ended."""
+        error: BaseException | None = self._last_error
+        while error is not None and error.__cause__ is not None:
+            error = error.__cause__
+        return str(error) if error is not None and str(error) else "the connection was closed"
+
+
+class PipedTCPConnection(PipedConnection, TCPConnection):
+    """To a host and port, with TLS if asked for."""
+
+
+class PipedUnixConnection(PipedConnection, UnixDomainSocketConnection):
+    """To a Unix socket."""
