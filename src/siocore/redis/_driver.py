@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-A *round* is one life of the connections. It begins with all of them: one for commands and one for messages to each server
-of Redis (there are several in a Redis Cluster), one for each stream. When every subscription is confirmed and every
-stream has its place, the broker is told that it is up. The first connection that fails, a reply that does not come in time, or a
-server of a cluster that says it is not the right one any more: each ends the round, and the broker is told. So nothing reconnects
-behind its back, and what may have been missed is always known.
+A *round* is one life of the connections. It begins with all of them: one for commands and one for messages to each
+server of Redis (there are several in a Redis Cluster), one for each stream. When every subscription is confirmed and
+every stream has its place, the broker is told that it is up. The first connection that fails, an answer that does not
+come in time, or a server of a cluster that is not the right one any more: each ends the round, and the broker is told.
+So nothing reconnects behind its back, and what may have been missed is always known.
 
 Whatever Redis is asked for leaves through one task, which takes all that waits at once: one pipeline for what one turn
 of the server's loop has published. Replies and messages are handed to the broker by whoever reads them.
@@ -45,6 +45,10 @@ class Lost(Exception):
     """The round is over. The message is a sentence for people."""
 
 
+#: What may end a round. Anything else is a bug.
+_FAULTS: Final = (Lost, OSError, RedisError, TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
 class Timing:
     """Seconds. What fails faster is noticed at once; these are for what stays silent."""
 
@@ -64,7 +68,7 @@ class Timing:
         self.timeout = timeout
         #: Between questions whether it is there.
         self.health = health
-        #: Before it is tried again: the first time, and at most. Each is a random part of twice as much as the one before.
+        #: Before it is tried again: the first time, and at most. Each is twice the one before, less a random part.
         self.first_pause = first_pause
         self.last_pause = last_pause
         #: For which a server waits for Redis before it lets clients in without it.
@@ -111,14 +115,7 @@ class RedisDriver:
                     await _Round(self._broker, self._address, self._timing, tasks, self._next_wish).run(
                         partial(self._up, ready)
                     )
-            except* (
-                Lost,
-                OSError,
-                RedisError,
-                TimeoutError,
-                anyio.BrokenResourceError,
-                anyio.ClosedResourceError,
-            ) as group:
+            except* _FAULTS as group:
                 reason = _sentence(group)
             was_up = self._broker.up
             self._broker.lost(f"Redis at {self._address}: {reason}")
@@ -350,9 +347,8 @@ class _Round:
         connection = await self._open(self._topology.address_of(follower.stream))
         block = max(1, round(self._timing.block * 1000))
         while True:
-            arguments = (
-                b"XREAD", b"COUNT", follower.read_count, b"BLOCK", block, b"STREAMS", follower.stream, follower.position,
-            )  # fmt: skip
+            limits = (b"COUNT", follower.read_count, b"BLOCK", block)
+            arguments = (b"XREAD", *limits, b"STREAMS", follower.stream, follower.position)
             with anyio.move_on_after(self._timing.block + self._timing.timeout) as scope:
                 reply = await _ask(connection, arguments)
             if scope.cancelled_caught:
