@@ -52,13 +52,14 @@ class FakeRedis:
                 command.answered(self._do(command))
         return busy
 
-    def publish(self, channel: str, data: bytes) -> int:
+    def publish(self, channel: str, data: bytes, sharded: bool = False) -> int:
         """As from a process that is no server."""
         self.published.append((channel, data))
         receivers = 0
         for broker, subscribed in list(self._subscribed.items()):
             for kind, name in sorted(subscribed, key=lambda each: each[1]):
-                if name == channel if kind is Kind.CHANNEL else _matches(name, channel):
+                heard = _matches(name, channel) if kind is Kind.PATTERN else name == channel
+                if heard and (kind is Kind.SHARD) is sharded:
                     receivers += 1
                     broker.received(kind, name, channel, data)
         return receivers
@@ -69,16 +70,17 @@ class FakeRedis:
     def expire(self) -> bool:
         return False
 
-    def channels(self) -> set[str]:
-        return {name for subscribed in self._subscribed.values() for kind, name in subscribed if kind is Kind.CHANNEL}
+    def channels(self, sharded: bool = False) -> set[str]:
+        wanted = _kind(sharded)
+        return {name for subscribed in self._subscribed.values() for kind, name in subscribed if kind is wanted}
 
     def _do(self, command: Any) -> object:
         if isinstance(command, Publish):
-            return self.publish(command.channel, command.data)
+            return self.publish(command.channel, command.data, command.sharded)
         if isinstance(command, CountSubscribers):
-            return sum((Kind.CHANNEL, command.channel) in each for each in self._subscribed.values())
+            return sum((_kind(command.sharded), command.channel) in each for each in self._subscribed.values())
         assert isinstance(command, ListChannels)
-        return sorted(name for name in self.channels() if _matches(command.pattern, name))
+        return sorted(name for name in self.channels(command.sharded) if _matches(command.pattern, name))
 
 
 class Wiretap:
@@ -135,8 +137,11 @@ class Nodes:
         return published
 
 
+def _kind(sharded: bool) -> Kind:
+    return Kind.SHARD if sharded else Kind.CHANNEL
+
+
 def _matches(pattern: str, channel: str) -> bool:
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    return bool(
-        re.fullmatch("".join(".*" if part == "*" else re.escape(part[-1]) for part in parts), channel, re.DOTALL)
-    )
+    parts = re.findall(r"\\.|\[[^]]*\]|.", pattern, re.DOTALL)
+    wanted = [".*" if each == "*" else each if each[0] == "[" else re.escape(each[-1]) for each in parts]
+    return bool(re.fullmatch("".join(wanted), channel, re.DOTALL))

@@ -36,6 +36,7 @@ from siocore.cluster.requests import (
 from siocore.errors import DecodeError, LocalProtocolError
 from siocore.packets import SocketPacketType
 from siocore.socketio.adapter import MemoryAdapter, Selection, SocketList
+from siocore.socketio.remote import describe_socket
 from siocore.timers import Timer
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ _CHECK_INTERVAL = 1.0
 _ACK_TIMEOUT = 5.0
 #: Requests under way, in each direction and each namespace.
 _MAX_REQUESTS = 10_000
+#: Characters in the id of a server.
+_MAX_UID = 100
 
 
 def new_uid(hub: ServerEndpoint) -> str:
@@ -64,7 +67,7 @@ def new_uid(hub: ServerEndpoint) -> str:
 class ClusterAdapter(MemoryAdapter):
     """The rooms of one namespace, and the way to those of other servers."""
 
-    __slots__ = ("_check_timer", "_forwarded", "_handlers", "_requests", "cluster", "namespace")
+    __slots__ = ("_check_timer", "_forwarded", "_requests", "cluster", "namespace")
 
     namespace: Namespace
 
@@ -74,21 +77,6 @@ class ClusterAdapter(MemoryAdapter):
         self._requests: dict[str, Request] = {}
         self._forwarded: set[ForwardedAck] = set()
         self._check_timer: Timer | None = None
-        self._handlers: dict[int, Callable[[str, dict[str, Any], str | None], None]] = {
-            MessageType.BROADCAST: self._broadcast_received,
-            MessageType.SOCKETS_JOIN: self._join_received,
-            MessageType.SOCKETS_LEAVE: self._leave_received,
-            MessageType.DISCONNECT_SOCKETS: self._disconnect_received,
-            MessageType.FETCH_SOCKETS: self._fetch_received,
-            MessageType.SERVER_SIDE_EMIT: self._server_side_received,
-            MessageType.FETCH_SOCKETS_RESPONSE: self._sockets_fetched,
-            MessageType.SERVER_SIDE_EMIT_RESPONSE: self._server_answered,
-            MessageType.BROADCAST_CLIENT_COUNT: self._clients_counted,
-            MessageType.BROADCAST_ACK: self._client_answered,
-            MessageType.INITIAL_HEARTBEAT: self._greeting_received,
-            MessageType.HEARTBEAT: self._heartbeat_received,
-            MessageType.ADAPTER_CLOSE: self._goodbye_received,
-        }
 
     @property
     def up(self) -> bool:
@@ -136,7 +124,7 @@ class ClusterAdapter(MemoryAdapter):
     def node_left(self, uid: str) -> None:
         """Another server is gone: nobody waits for it any more."""
         for request in tuple(self._requests.values()):
-            request.present(request.tally.names - {uid})
+            request.left(uid)
 
     def give_up(self) -> None:
         """The other servers can't be reached any more: nobody waits for them."""
@@ -245,11 +233,12 @@ class ClusterAdapter(MemoryAdapter):
         if not isinstance(message, dict):
             raise DecodeError("a message is a map")
         uid, kind = message.get("uid"), message.get("type")
-        if not isinstance(uid, str) or not isinstance(kind, int):
-            raise DecodeError("a message has a type and the id of its sender")
+        # The id becomes a part of the name of a channel.
+        if type(uid) is not str or not uid.isascii() or not 0 < len(uid) <= _MAX_UID:
+            raise DecodeError("a message has the id of its sender")
         if uid == self.cluster.uid or message.get("nsp") != self.namespace.name:
             return
-        handler = self._handlers.get(kind)
+        handler = _HANDLERS.get(kind) if type(kind) is int else None
         if handler is None:
             raise DecodeError("a message of a type that there is not")
         data = message.get("data")
@@ -257,7 +246,7 @@ class ClusterAdapter(MemoryAdapter):
             data = {}
         elif not isinstance(data, dict):
             raise DecodeError("the data of a message is a map")
-        handler(uid, data, offset)
+        handler(self, uid, data, offset)
 
     def event_received(self, data: list[Any], selection: Selection, offset: str | None) -> None:
         """An event of another server for our clients, which nobody acknowledges."""
@@ -276,7 +265,7 @@ class ClusterAdapter(MemoryAdapter):
         pending = ForwardedAck(
             self.hub,
             self.namespace.next_ack_id(),
-            _timeout(options),
+            _ack_timeout(options),
             partial(self._tell_client_count, uid, request_id),
             partial(self._tell_client_answer, uid, request_id),
             self._forwarded.discard,
@@ -293,9 +282,11 @@ class ClusterAdapter(MemoryAdapter):
 
     def _tell_client_answer(self, uid: str, request_id: str, args: list[object]) -> None:
         data: dict[str, Any] = {"requestId": request_id}
-        if args:
-            data["packet"] = args[0]
-        self.respond(uid, MessageType.BROADCAST_ACK, data)
+        try:
+            self.respond(uid, MessageType.BROADCAST_ACK, {**data, "packet": args[0]} if args else data)
+        except LocalProtocolError:
+            # A client may send text that is no Unicode: that is no fault of whoever waits.
+            self.respond(uid, MessageType.BROADCAST_ACK, data)
 
     def _join_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
         selection, rooms = read_options(data.get("opts")), read_rooms(data.get("rooms"))
@@ -305,15 +296,25 @@ class ClusterAdapter(MemoryAdapter):
             raise DecodeError(str(error)) from None
 
     def _leave_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
-        super().sockets_leave(read_options(data.get("opts")), read_rooms(data.get("rooms")))
+        selection, rooms = read_options(data.get("opts")), read_rooms(data.get("rooms"))
+        try:
+            super().sockets_leave(selection, rooms)
+        except LocalProtocolError as error:
+            raise DecodeError(str(error)) from None
 
     def _disconnect_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
         super().disconnect_sockets(read_options(data.get("opts")), close=data.get("close") is True)
 
     def _fetch_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
         request_id = read_request_id(data)
-        sockets = describe_sockets(self.members(read_options(data.get("opts"))))
-        self.respond(uid, MessageType.FETCH_SOCKETS_RESPONSE, {"requestId": request_id, "sockets": sockets})
+        sockets = self.members(read_options(data.get("opts")))
+        described = [describe_socket(socket) for socket in sockets]
+        try:
+            self.respond(uid, MessageType.FETCH_SOCKETS_RESPONSE, {"requestId": request_id, "sockets": described})
+        except LocalProtocolError:
+            # An application keeps in socket.data what no other server can have.
+            described = describe_sockets(sockets)
+            self.respond(uid, MessageType.FETCH_SOCKETS_RESPONSE, {"requestId": request_id, "sockets": described})
 
     def _server_side_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
         event = read_packet(data.get("packet"))
@@ -352,24 +353,31 @@ class ClusterAdapter(MemoryAdapter):
         if isinstance(request, BroadcastRequest):
             request.client_answered(uid, data.get("packet"))
 
-    # Who is there
-
-    def _greeting_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
-        self.publish(MessageType.HEARTBEAT)
-        self.heard_of(uid)
-
-    def _heartbeat_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
-        self.heard_of(uid)
-
     def _goodbye_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
         self.node_left(uid)
 
-    def heard_of(self, uid: str) -> None:
-        """Another server lives. For subclasses that keep a list of them."""
-        return
+    def _heartbeat_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
+        """Who is there is asked otherwise."""
 
 
-def _timeout(options: object) -> float:
+def _ack_timeout(options: object) -> float:
     """How long a server waits for the answers of clients, in seconds."""
     timeout = read_timeout(options.get("flags")) if isinstance(options, dict) else None
     return _ACK_TIMEOUT if timeout is None else timeout
+
+
+_HANDLERS: dict[int, Callable[[ClusterAdapter, str, dict[str, Any], str | None], None]] = {
+    MessageType.BROADCAST: ClusterAdapter._broadcast_received,
+    MessageType.SOCKETS_JOIN: ClusterAdapter._join_received,
+    MessageType.SOCKETS_LEAVE: ClusterAdapter._leave_received,
+    MessageType.DISCONNECT_SOCKETS: ClusterAdapter._disconnect_received,
+    MessageType.FETCH_SOCKETS: ClusterAdapter._fetch_received,
+    MessageType.SERVER_SIDE_EMIT: ClusterAdapter._server_side_received,
+    MessageType.FETCH_SOCKETS_RESPONSE: ClusterAdapter._sockets_fetched,
+    MessageType.SERVER_SIDE_EMIT_RESPONSE: ClusterAdapter._server_answered,
+    MessageType.BROADCAST_CLIENT_COUNT: ClusterAdapter._clients_counted,
+    MessageType.BROADCAST_ACK: ClusterAdapter._client_answered,
+    MessageType.INITIAL_HEARTBEAT: ClusterAdapter._heartbeat_received,
+    MessageType.HEARTBEAT: ClusterAdapter._heartbeat_received,
+    MessageType.ADAPTER_CLOSE: ClusterAdapter._goodbye_received,
+}

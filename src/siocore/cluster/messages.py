@@ -109,7 +109,8 @@ def read_timeout(flags: object) -> float | None:
     timeout = flags.get("timeout") if isinstance(flags, dict) else None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         return None
-    return min(timeout / 1000, _MAX_ACK_TIMEOUT)
+    # Before it is divided: as a float it may be too large.
+    return min(timeout, 1000 * _MAX_ACK_TIMEOUT) / 1000
 
 
 def literally(name: str) -> str:

@@ -136,7 +136,9 @@ class Request:
             return
         others = names - {self._own}
         # A namespace that has just been made is perhaps counted, perhaps not; that it was listed is certain.
-        self.begin(max(count - 1, 0) if self._own in names else len(others), others)
+        asked = max(count - 1, 0) if self._own in names else len(others)
+        # With more names than servers one has left between the two questions, or a name is no server's.
+        self.begin(asked, others if len(others) <= asked else frozenset())
 
     def published(self, receivers: int | None, fault: str | None) -> None:
         """It has left, or it has not."""
@@ -149,6 +151,10 @@ class Request:
             for uid in self.tally.lost(names):
                 self.server_gone(uid)
             self.settle()
+
+    def left(self, uid: str) -> None:
+        """This server is gone; of the others nothing is known."""
+        self.present(self.tally.names - {uid})
 
     # What others do -----------------------------------------------------------------------------------------------
 
