@@ -23,6 +23,8 @@ class FakeRedis:
     def __init__(self) -> None:
         self.brokers: list[Broker] = []
         self.published: list[tuple[str, bytes]] = []
+        #: The kinds of the commands that were carried out.
+        self.commands: list[type] = []
         self._subscribed: dict[Broker, set[tuple[Kind, str]]] = {}
 
     def connect(self, broker: Broker) -> None:
@@ -75,6 +77,7 @@ class FakeRedis:
         return {name for subscribed in self._subscribed.values() for kind, name in subscribed if kind is wanted}
 
     def _do(self, command: Any) -> object:
+        self.commands.append(type(command))
         if isinstance(command, Publish):
             return self.publish(command.channel, command.data, command.sharded)
         if isinstance(command, CountSubscribers):

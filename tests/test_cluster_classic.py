@@ -12,7 +12,7 @@ import pytest
 
 from fake_redis import Nodes, Wiretap
 from siocore import AckTimeout, LocalProtocolError, RemoteSocket, Socket, SocketList
-from siocore.cluster.broker import Broker
+from siocore.cluster.broker import Broker, ListChannels
 from siocore.cluster.classic import ClassicAdapter, ClassicCluster
 from siocore.cluster.requests import AllRooms
 from siocore.testing import TestClient
@@ -478,6 +478,53 @@ def test_nobody_is_waited_for_once_redis_is_gone() -> None:
     cluster.settle()
     assert asked.result() == [2]
     assert not adapter(cluster)._requests
+
+
+def test_redis_lists_its_channels_only_when_the_number_of_servers_has_changed() -> None:
+    cluster = nodes(3)
+    app = cluster.apps[0]
+
+    def fetch() -> tuple[int, int]:
+        """How often the channels were listed for it, and how many servers have answered."""
+        cluster.advance(1)
+        cluster.redis.commands.clear()
+        cluster.published()
+        task = cluster.start(app.timeout(0.5).fetch_sockets())
+        cluster.advance(0.5)
+        assert task.done
+        answers = [channel for channel, _ in cluster.published() if channel == RESPONSES]
+        return cluster.redis.commands.count(ListChannels), len(answers)
+
+    assert fetch() == (1, 2)
+    cluster.advance(2)
+    assert fetch() == (0, 2)
+    late = silent(cluster)
+    assert fetch() == (1, 2)
+    cluster.redis.vanish(late.broker)
+    assert fetch() == (1, 2)
+    assert fetch() == (0, 2)
+    # Not for ever: as many may be others.
+    cluster.advance(10)
+    assert fetch() == (1, 2)
+    cluster.redis.disconnect(cluster.clusters[0].broker)
+    cluster.redis.connect(cluster.clusters[0].broker)
+    assert fetch() == (1, 2)
+
+
+def test_a_server_in_the_place_of_another_is_waited_for() -> None:
+    cluster = nodes(2)
+    first = silent(cluster, "first")
+    app = cluster.apps[0]
+    task = cluster.start(app.timeout(0.5).fetch_sockets())
+    cluster.advance(0.5)
+    assert task.result().missing == ("first",)
+    cluster.redis.vanish(first.broker)
+    silent(cluster, "second")
+    cluster.advance(1)
+    for _ in range(2):
+        task = cluster.start(app.timeout(3).fetch_sockets())
+        cluster.advance(3)
+        assert task.result().missing == ("second",)
 
 
 def test_requests_under_way_are_bounded() -> None:

@@ -11,12 +11,12 @@ Local delivery never waits for Redis. What other servers sent while Redis was go
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from siocore.cluster.broker import Broker, CountSubscribers, Kind, ListChannels, Publish
+from siocore.cluster.broker import Broker, Kind, Publish
 from siocore.cluster.classic_wire import (
     ClassicChannels,
     RequestType,
@@ -28,7 +28,6 @@ from siocore.cluster.cluster import BrokerCluster
 from siocore.cluster.codec import decode_msgpack, encode_msgpack
 from siocore.cluster.delivery import deliver_event, describe_sockets
 from siocore.cluster.messages import (
-    literally,
     read_options,
     read_packet,
     read_request_id,
@@ -45,6 +44,7 @@ from siocore.cluster.requests import (
     Request,
     RoomsRequest,
 )
+from siocore.cluster.roster import Roster
 from siocore.driven import ServerEndpoint
 from siocore.errors import DecodeError, LocalProtocolError
 from siocore.packets import SocketPacketType
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from siocore.socketio.namespace import Namespace
 
 __all__ = ["ClassicAdapter", "ClassicCluster"]
-
-_Listed = Callable[[frozenset[str] | None, str | None], None]
 
 _EVENT = SocketPacketType.EVENT.value
 #: How often is looked whether those who have not answered are there, in seconds.
@@ -123,7 +121,7 @@ class ClassicAdapter(MemoryAdapter):
         "_own_channel",
         "_own_prefix",
         "_requests",
-        "_servers",
+        "_roster",
         "_timer",
     )
 
@@ -148,7 +146,7 @@ class ClassicAdapter(MemoryAdapter):
         self._own_channel = f"{channels.responses}{uid}#"
         # How our own events begin, which come back to us: a list of three, and our id.
         self._own_prefix = b"\x93" + encode_msgpack(uid)
-        self._servers = literally(channels.responses) + "*#"
+        self._roster = Roster(self._broker, channels, uid, namespace.hub)
         self._broker.watch(self)
         for kind, name in self._subscriptions():
             self._broker.subscribe(kind, name, self)
@@ -270,9 +268,7 @@ class ClassicAdapter(MemoryAdapter):
 
     def _ask(self, request: Request, payload: bytes) -> None:
         self._requests[request.id] = request
-        # The names come first: whoever is named is counted, too.
-        self._list_servers(request.named)
-        self._broker.send(CountSubscribers(self._channels.requests, False, request.counted))
+        self._roster.tell(request)
         self._publish(self._channels.requests, payload, request)
         if self._timer is None and self._requests:
             self._arm()
@@ -300,32 +296,19 @@ class ClassicAdapter(MemoryAdapter):
     def timer_expired(self, kind: int, now: float) -> None:
         self._timer = None
         if self._requests:
-            self._list_servers(self._listed)
+            self._roster.check(self._under_way)
             self._arm()
 
     def _arm(self) -> None:
         hub = self._namespace.hub
         self._timer = hub.timers.arm(hub.now + _CHECK_INTERVAL, self, 0)
 
-    def _list_servers(self, done: _Listed) -> None:
-        self._broker.send(ListChannels(self._servers, False, partial(self._name, done)))
-
-    def _name(self, done: _Listed, channels: list[str] | None, fault: str | None) -> None:
-        """Make the servers' ids of the names of their channels."""
-        if channels is None:
-            done(None, fault)
-            return
-        start = len(self._channels.responses)
-        # With a number sign in it, it belongs to a namespace whose name begins like ours.
-        done(frozenset(name for name in (each[start:-1] for each in channels) if name and "#" not in name), None)
-
-    def _listed(self, servers: frozenset[str] | None, fault: str | None) -> None:
-        if servers is not None:
-            for request in tuple(self._requests.values()):
-                request.present(servers)
+    def _under_way(self) -> list[Request]:
+        return list(self._requests.values())
 
     def _give_up(self) -> None:
-        for request in tuple(self._requests.values()):
+        self._roster.forget()
+        for request in self._under_way():
             request.lost()
 
     # From others ------------------------------------------------------------------------------------------------------

@@ -74,6 +74,12 @@ class Tally:
     def has_heard(self, uid: str) -> bool:
         return uid in self._heard
 
+    def correct(self, present: frozenset[str]) -> None:
+        """The names are old, and now these are there: some may have been asked in the place of others."""
+        new = present - self.names
+        replaced = sorted(self.names - present - self._heard)[: len(new)]
+        self.names = self.names.difference(replaced) | new
+
     def lost(self, present: frozenset[str]) -> list[str]:
         """Only these are there now. Returns the others, each once."""
         lost = [uid for uid in self.names - present if uid not in self.gone]
@@ -103,7 +109,7 @@ class Tally:
 class Request:
     """Something that the other servers were asked. It ends when all have answered, or nobody waits any more."""
 
-    __slots__ = ("_drop", "_names", "_over", "_own", "id", "tally")
+    __slots__ = ("_drop", "_names", "_names_are_old", "_over", "_own", "id", "tally")
 
     def __init__(self, request_id: str, own: str, drop: Callable[[str], None]) -> None:
         self.id = request_id
@@ -111,6 +117,7 @@ class Request:
         self._own = own
         self._drop = drop
         self._names: frozenset[str] | None = None
+        self._names_are_old = False
         self._over = False
 
     def begin(self, asked: int, names: frozenset[str]) -> None:
@@ -126,6 +133,11 @@ class Request:
             self.lost()
             return
         self._names = names
+
+    def named_before(self, names: frozenset[str]) -> None:
+        """These servers were there some time ago; now there are as many."""
+        self._names = names
+        self._names_are_old = True
 
     def counted(self, count: int | None, fault: str | None) -> None:
         """So many servers are there, ourselves among them if we were among the names."""
@@ -148,6 +160,9 @@ class Request:
     def present(self, names: frozenset[str]) -> None:
         """These servers are there now; of the others nothing is to be expected."""
         if self.tally.asked is not None and not self._over:
+            if self._names_are_old:
+                self._names_are_old = False
+                self.tally.correct(names - {self._own})
             for uid in self.tally.lost(names):
                 self.server_gone(uid)
             self.settle()
