@@ -2,72 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import msgspec
 import pytest
 
-from fake_redis import Nodes
-from siocore import Socket
-from siocore.cluster.broker import Broker, Kind
+from sharded_nodes import MAIN, NODE_JS, names, nodes, send, socket_of, unpacked
+from siocore import Server
+from siocore.cluster.broker import Kind
 from siocore.cluster.codec import encode
 from siocore.cluster.sharded import ShardedCluster
-from siocore.testing import TestClient
-
-MAIN = "socket.io#/#"
-NODE_JS = "a92805e79c6d0e15"
-
-
-def nodes(count: int = 2, mode: str = "dynamic", **options: Any) -> Nodes:
-    return Nodes(count, lambda: ShardedCluster(mode=mode), **options)
-
-
-def names(client: TestClient) -> list[tuple[Any, ...]]:
-    """The events that have arrived."""
-    found = [(event.name, *event.args) for event in client.events]
-    client.events.clear()
-    return found
-
-
-def socket_of(cluster: Nodes, node: int, client: TestClient) -> Socket:
-    return cluster.apps[node].sockets.sockets[client.id]
-
-
-def unpacked(data: bytes) -> Any:
-    return json.loads(data) if data[:1] == b"{" else msgspec.msgpack.decode(data)
-
-
-def send(cluster: Nodes, type: Any, data: Any, channel: str = MAIN, uid: Any = NODE_JS, nsp: str = "/") -> None:
-    """As another server would."""
-    cluster.redis.publish(channel, encode({"type": type, "data": data, "uid": uid, "nsp": nsp}), sharded=True)
-    cluster.settle()
-
-
-class Silent:
-    """A server that never answers by itself."""
-
-    def __init__(self, cluster: Nodes, uid: str = NODE_JS) -> None:
-        self.uid = uid
-        self.cluster = cluster
-        self.heard: list[dict[str, Any]] = []
-        self.broker = Broker()
-        for channel in (MAIN, f"{MAIN}{uid}#"):
-            self.broker.subscribe(Kind.SHARD, channel, self)
-        cluster.redis.connect(self.broker)
-
-    def message_received(self, channel: str, data: bytes) -> None:
-        self.heard.append(unpacked(data))
-
-    def request_id(self) -> str:
-        self.cluster.settle()
-        found = self.heard[-1]["data"]["requestId"]
-        assert isinstance(found, str)
-        return found
-
-    def answer(self, type: Any, data: Any) -> None:
-        send(self.cluster, type, data, f"{MAIN}{self.cluster.clusters[0].uid}#", self.uid)
-
 
 # The wire ------------------------------------------------------------------------------------------------------
 
@@ -211,3 +154,148 @@ def test_sockets_of_all_servers_join_leave_and_are_disconnected() -> None:
     cluster.settle()
     assert not cluster.apps[0].sockets.sockets
     assert not cluster.apps[1].sockets.sockets
+
+
+def test_a_room_has_a_channel_as_long_as_it_has_members() -> None:
+    cluster = nodes(1)
+    broker = cluster.clusters[0].broker
+    client = cluster.client(0)
+    base = set(broker.subscriptions)
+    assert base == {(Kind.SHARD, MAIN), (Kind.SHARD, f"{MAIN}{cluster.clusters[0].uid}#")}
+    socket = socket_of(cluster, 0, client)
+    socket.join("a", "a", "b")
+    socket.join("a")
+    cluster.settle()
+    assert set(broker.subscriptions) - base == {(Kind.SHARD, "socket.io#/#a#"), (Kind.SHARD, "socket.io#/#b#")}
+    assert cluster.redis.channels(sharded=True) == {name for _, name in broker.subscriptions}
+    send(cluster, 3, {"packet": {"type": 2, "data": ["once"]}, "opts": {"rooms": ["a"]}}, "socket.io#/#a#")
+    assert names(client) == [("once",)]
+    socket.leave("a", "a")
+    cluster.settle()
+    assert set(broker.subscriptions) - base == {(Kind.SHARD, "socket.io#/#b#")}
+    client.disconnect()
+    cluster.settle()
+    assert set(broker.subscriptions) == base
+    assert cluster.redis.channels(sharded=True) == {name for _, name in base}
+
+
+def test_a_hundred_thousand_rooms_leave_nothing_behind() -> None:
+    cluster = nodes(1)
+    client = cluster.client(0)
+    broker = cluster.clusters[0].broker
+    socket = socket_of(cluster, 0, client)
+    rooms = [f"room {number}" for number in range(100_000)]
+    socket.join(*rooms)
+    cluster.settle()
+    assert len(broker.subscriptions) == 100_002
+    socket.leave(*rooms)
+    # What came and went before the driver looked is one change each.
+    socket.join(*rooms)
+    socket.leave(*rooms)
+    assert len(broker.take_changes()) == 100_000
+    assert len(broker.subscriptions) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "to_room", "to_id"),
+    [
+        ("static", MAIN, MAIN),
+        ("dynamic", f"{MAIN}room#", MAIN),
+        ("dynamic-private", f"{MAIN}room#", f"{MAIN}{'i' * 20}#"),
+    ],
+)
+def test_the_mode_says_where_an_event_for_one_room_goes(mode: str, to_room: str, to_id: str) -> None:
+    cluster = nodes(1, mode)
+    io = cluster.apps[0]
+    io.to("room").emit("e")
+    io.to("i" * 20).emit("e")
+    # JavaScript counts this as twenty.
+    io.to("\U0001f600" * 10).emit("e")
+    io.to("room", "other").emit("e")
+    io.to("room").emit_with_ack("e")
+    io.in_("room").sockets_join("x")
+    channels = [channel for channel, _ in cluster.published()]
+    assert channels[:2] == [to_room, to_id]
+    assert channels[2] == to_id.replace("i" * 20, "\U0001f600" * 10)
+    assert channels[3:] == [MAIN, MAIN, MAIN]
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic", "dynamic-private"])
+def test_events_for_rooms_and_sockets_arrive_once_in_every_mode(mode: str) -> None:
+    cluster = nodes(2, mode)
+    first, second = cluster.client(0), cluster.client(1)
+    socket_of(cluster, 1, second).join("room")
+    cluster.settle()
+    io = cluster.apps[0]
+    io.to("room").emit("room")
+    io.to(second.id).emit("id")
+    io.to("room", second.id, "other").emit("several")
+    io.to("nobody").emit("nobody")
+    io.except_("room").emit("others")
+    cluster.settle()
+    assert names(second) == [("room",), ("id",), ("several",)]
+    assert names(first) == [("others",)]
+
+
+def test_private_channels_end_with_their_sockets_and_their_namespace() -> None:
+    cluster = nodes(1, "dynamic-private")
+    broker = cluster.clusters[0].broker
+    client = cluster.client(0)
+    assert (Kind.SHARD, f"{MAIN}{client.id}#") in broker.subscriptions
+    client.disconnect()
+    cluster.settle()
+    assert len(broker.subscriptions) == 2
+    adapter = cluster.apps[0].sockets.adapter
+    adapter.close()
+    assert not broker.subscriptions
+
+
+def test_ids_of_sockets_are_to_be_known_by_their_length() -> None:
+    def short() -> str:
+        return "x" * 12
+
+    with pytest.raises(ValueError, match="12 characters"):
+        Server(adapter=ShardedCluster(), generate_id=short)
+    Server(adapter=ShardedCluster(mode="static"), generate_id=short)
+    with pytest.raises(ValueError, match="mode is one of"):
+        ShardedCluster(mode="private")
+
+
+def test_it_can_not_recover_connections() -> None:
+    with pytest.raises(ValueError, match="needs Redis streams"):
+        Server(adapter=ShardedCluster(), recovery=True)
+
+
+def test_events_through_a_parser_are_not_what_clients_are_sent() -> None:
+    cluster = nodes(1, parser="msgpack")
+    cluster.apps[0].emit("e", 1)
+    ((_, sent),) = cluster.published()
+    assert unpacked(sent)["data"]["packet"] == {"type": 2, "data": ["e", 1]}
+
+
+def test_answers_of_others_are_read_from_our_own_channel_alone() -> None:
+    cluster = nodes(3)
+    clients = [cluster.client(node) for node in range(3)]
+    asked = cluster.start(cluster.apps[1].fetch_sockets())
+    assert {each.id for each in asked.result()} == {client.id for client in clients}
+    own = f"{MAIN}{cluster.clusters[1].uid}#"
+    assert [channel for channel, _ in cluster.published()] == [MAIN, own, own]
+
+
+def test_what_is_sent_while_redis_is_gone_is_counted() -> None:
+    cluster = nodes(2)
+    first, second = cluster.client(0), cluster.client(1)
+    cluster.redis.disconnect(cluster.clusters[0].broker)
+    io = cluster.apps[0]
+    io.emit("e")
+    io.sockets_join("room")
+    io.server_side_emit("e")
+    cluster.settle()
+    assert (names(first), names(second)) == ([("e",)], [])
+    assert cluster.clusters[0].dropped == 3
+    cluster.redis.connect(cluster.clusters[0].broker)
+    # Rooms that came meanwhile are heard.
+    cluster.apps[1].to("room").emit("again")
+    cluster.settle()
+    assert (names(first), names(second)) == ([("again",)], [])
+    assert cluster.clusters[0].dropped == 0
