@@ -445,11 +445,11 @@ def test_a_thousand_sessions_leave_nothing() -> None:
 
 
 def test_serving_it_needs_the_option_and_the_certificate() -> None:
-    from siocore._driver.driver import _open_datagrams
+    from siocore._driver.driver import _open_ports
 
     with pytest.raises(ValueError, match="needs a certificate"):
-        _open_datagrams(Server(transports=ALL).protocol, [], None)
+        _open_ports(Server(transports=ALL).protocol, [], None)
     with pytest.raises(ValueError, match="not among the server's transports"):
-        _open_datagrams(Server().protocol, [], certificate())
+        _open_ports(Server().protocol, [], certificate())
     with pytest.raises(ValueError, match="Unix socket"):
-        _open_datagrams(Server(transports=ALL).protocol, ["/tmp/x"], certificate())
+        _open_ports(Server(transports=ALL).protocol, ["/tmp/x"], certificate())

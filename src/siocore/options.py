@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from siocore.codec.parser import Parser
 
 __all__ = [
+    "MAX_WORKERS",
     "TRANSPORTS",
     "HeaderHook",
     "HttpCompression",
@@ -28,9 +29,12 @@ __all__ = [
     "Recovery",
     "ServerOptions",
     "WebTransport",
+    "Worker",
 ]
 
 TRANSPORTS = ("polling", "websocket", "webtransport")
+#: Two characters of each session's id say whose it is.
+MAX_WORKERS = 4_096
 
 #: Fills the dict with headers of an answer to the request.
 HeaderHook = Callable[[dict[str, str], Request], object]
@@ -296,6 +300,26 @@ def _cookie(value: object) -> Cookie | None:
     if isinstance(value, str):
         return Cookie(name=value)
     raise ValueError(f"cookie must be True, a name or a Cookie, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """The place of one process among several that serve together on one machine: ``serve(io, worker=Worker(...))``.
+
+    ``siocore serve --workers`` makes these. Whoever manages processes otherwise gives each the same ``folder`` and
+    ``count``, and an ``index`` of its own from 0 on. Raises ValueError for an index that there is not.
+    """
+
+    index: int
+    count: int
+    #: Where the workers find each other: a folder that only their user can enter.
+    folder: str | os.PathLike[str]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_WORKERS:
+            raise ValueError(f"there can be 1 to {MAX_WORKERS} workers, not {self.count!r}")
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"the index of one of {self.count} workers is 0 to {self.count - 1}, not {self.index!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

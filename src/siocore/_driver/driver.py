@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from siocore._driver.interfaces import Address, Host, ServedApplication
 from siocore._driver.leader import Leader
 from siocore._driver.listeners import Listener
-from siocore._driver.sockets import DatagramPort, Sockets
+from siocore._driver.mesh import Mesh
+from siocore._driver.sockets import Port, Sockets
 from siocore._driver.turn import Turn
 from siocore.driven import ServerEndpoint
+from siocore.endpoint.engine import EngineServerProtocol
 from siocore.endpoint.interfaces import ConnectionOwner
-from siocore.options import WebTransport
+from siocore.options import WebTransport, Worker
 
 __all__ = ["Driver"]
 
@@ -27,24 +29,32 @@ class Driver(Leader):
         listeners: Sequence[Listener],
         ssl_context: ssl.SSLContext | None,
         webtransport: WebTransport | None = None,
+        worker: Worker | None = None,
     ) -> None:
         super().__init__(app, host)
         self.addresses: list[Address] = [listener.address for listener in listeners]
-        datagrams = _open_datagrams(app.protocol, self.addresses, webtransport)
-        sockets = Sockets(app.protocol, listeners, ssl_context, datagrams)
+        ports = _open_ports(app.protocol, self.addresses, webtransport)
+        sockets = Sockets(app.protocol, listeners, ssl_context, ports)
         self._traffic = sockets
         self._pump = Turn(app.protocol, app.dispatch, sockets, host.clock).pump
+        self._mesh: Mesh | None = None
+        if worker is not None:
+            if not isinstance(app.protocol, EngineServerProtocol):
+                raise TypeError("worker= is for a server of Socket.IO or Engine.IO")
+            self._mesh = sockets.mesh = Mesh(worker, app.protocol, sockets)
 
     def close(self) -> None:
         """Close every descriptor. No task of the driver may be left."""
         if isinstance(self._protocol, ConnectionOwner):
             self._protocol.hosting = None
+        if self._mesh is not None:
+            self._mesh.close()
         super().close()
 
 
-def _open_datagrams(
+def _open_ports(
     protocol: ServerEndpoint, addresses: Sequence[Address], settings: WebTransport | None
-) -> Sequence[DatagramPort]:
+) -> Sequence[Port]:
     wanted = "webtransport" in protocol.options.transports
     if settings is None:
         if wanted:

@@ -11,7 +11,7 @@ cdef class Sockets:
     cdef public object poller
     cdef object _poll
     cdef object _acceptor
-    cdef dict _datagrams
+    cdef dict _ports
     cdef list _wires
     cdef Py_ssize_t _open
     cdef bint _signalled
@@ -23,6 +23,7 @@ cdef class Sockets:
     cdef list _again
     cdef object _dialler
     cdef ClientEndpoint _client
+    cdef public object mesh
     cdef public double settled
     cdef public bint stirred
 
@@ -31,6 +32,11 @@ cdef class Sockets:
     cdef bint _is_readable(self, Wire wire, int mask, double now) except -1
     @cython.locals(wire=Wire)
     cpdef adopt(self, DialledConnection conn, object sock, object tls, bytes data, double now)
+    @cython.locals(wire=Wire)
+    cpdef take_in(self, DrivenConnection conn, object sock, bytes output, bytes data, double now)
+    @cython.locals(wire=Wire)
+    cpdef let_go(self, DrivenConnection conn)
+    cpdef retie(self, Wire wire, DrivenConnection conn)
     cdef _end(self, Wire wire, double now)
     cdef _lose(self, Wire wire, double now, bint reset=*)
     @cython.locals(ready=list, conn=DrivenConnection, wire=Wire, data=bytes)

@@ -17,7 +17,7 @@ from siocore._driver.tls import TLSStream
 from siocore._driver.wire import Wire
 from siocore.driven import ClientEndpoint, DialledConnection, DrivenConnection, DrivenEndpoint, ServerEndpoint
 
-__all__ = ["DatagramPort", "HalfMade", "Sockets"]
+__all__ = ["HalfMade", "Port", "Sockets"]
 
 #: Descriptors reported by one poll. More of them make better batches, up to a point.
 _BATCH: Final = 512
@@ -25,8 +25,8 @@ _BATCH: Final = 512
 _READ_BUDGET: Final = 1_048_576
 
 
-class DatagramPort(Protocol):
-    """A UDP socket with connections on it that are no descriptors of their own: each is marked when it has output."""
+class Port(Protocol):
+    """Something else that has a descriptor: a UDP socket with connections on it, or a link to another worker."""
 
     open: int
 
@@ -41,6 +41,12 @@ class DatagramPort(Protocol):
     def stop_accepting(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Flusher(Protocol):
+    """Whoever has something for ports at the end of a turn."""
+
+    def flush(self, now: float) -> None: ...
 
 
 class HalfMade(Protocol):
@@ -72,7 +78,7 @@ class Sockets:
         protocol: DrivenEndpoint,
         listeners: Sequence[Listener],
         ssl_context: ssl.SSLContext | None,
-        datagrams: Sequence[DatagramPort] = (),
+        ports: Sequence[Port] = (),
     ) -> None:
         self._protocol = protocol
         self._ssl_context = ssl_context
@@ -80,8 +86,8 @@ class Sockets:
         self.poller = make_poller()
         self._poll = self.poller.poll
         self._acceptor = Acceptor(self.poller, listeners)
-        self._datagrams = {port.fileno(): port for port in datagrams}
-        for fd in self._datagrams:
+        self._ports = {port.fileno(): port for port in ports}
+        for fd in self._ports:
             self.poller.register(fd, READ)
         # By descriptor: those are small numbers, and a list is one step where a dict is several.
         self._wires: list[Wire | None] = []
@@ -99,6 +105,8 @@ class Sockets:
         # Of a client: who makes its connections, and for whom.
         self._dialler: HalfMade | None = None
         self._client: ClientEndpoint | None = None
+        #: Of one of several workers: whoever has messages and connections for the others.
+        self.mesh: Flusher | None = None
         #: All bytes that were in the kernel at this time have been read.
         self.settled = float("-inf")
         #: The core was told something while writing, so that there may be new events.
@@ -107,7 +115,7 @@ class Sockets:
     def __len__(self) -> int:
         """How many connections are open."""
         half_made = 0 if self._dialler is None else len(self._dialler)
-        return self._open + half_made + sum(port.open for port in self._datagrams.values())
+        return self._open + half_made + sum(port.open for port in self._ports.values())
 
     def fileno(self) -> int:
         """Readable when :meth:`read` has something to do."""
@@ -127,7 +135,7 @@ class Sockets:
     def close_listeners(self) -> None:
         """Accept no more."""
         self._acceptor.close()
-        for port in self._datagrams.values():
+        for port in tuple(self._ports.values()):
             port.stop_accepting()
 
     def dial_with(self, dialler: HalfMade, client: ClientEndpoint) -> None:
@@ -150,6 +158,53 @@ class Sockets:
         self._again.append(conn)
         self.stirred = True
 
+    def take_in(self, conn: DrivenConnection, sock: socket.socket, output: bytes, data: bytes, now: float) -> None:
+        """A connection comes from elsewhere. ``output`` is to be sent on it first, ``data`` has arrived already."""
+        self.poller.register(sock.fileno(), READ)
+        wire = self._add(sock, None, conn)
+        if output:
+            try:
+                if not wire.send(output):
+                    conn.unsent = wire.unsent()
+                    self._watch(wire)
+            except OSError:
+                self._lose(wire, now)
+                return
+        if data:
+            conn.receive_data(data, now)
+        self._again.append(conn)
+        self.stirred = True
+
+    def let_go(self, conn: DrivenConnection) -> Wire | None:
+        """A connection goes elsewhere: it is not watched any more, nor closed. None if it is lost already."""
+        wire = conn.transport
+        if type(wire) is not Wire:
+            return None
+        self._wires[wire.fd] = None
+        self._open -= 1
+        self.poller.unregister(wire.fd)
+        conn.transport = None
+        self._acceptor.resume()
+        return wire
+
+    def retie(self, wire: Wire, conn: DrivenConnection) -> None:
+        """From now on this wire is that of another connection."""
+        wire.conn.transport = None
+        wire.conn = conn
+        conn.transport = wire
+        conn.unsent = wire.unsent()
+        self._again.append(conn)
+
+    def add_port(self, port: Port) -> None:
+        """Watch something else that has a descriptor, for reading."""
+        self._ports[port.fileno()] = port
+        self.poller.register(port.fileno(), READ)
+
+    def remove_port(self, port: Port) -> None:
+        """Watch it no more. To be called before its descriptor is closed."""
+        if self._ports.pop(port.fileno(), None) is not None:
+            self.poller.unregister(port.fileno())
+
     def close(self) -> None:
         """Close everything. The core is not told."""
         self._acceptor.close()
@@ -162,9 +217,9 @@ class Sockets:
             wire.close(reset=True)
         self._wires.clear()
         self._open = 0
-        for port in self._datagrams.values():
+        for port in tuple(self._ports.values()):
             port.close()
-        self._datagrams.clear()
+        self._ports.clear()
         self.poller.close()
 
     # Input --------------------------------------------------------------------------------------------------------
@@ -256,8 +311,8 @@ class Sockets:
             # Before the look for work that follows, so that no later signal is lost.
             self._signalled = False
             self.poller.drain()
-        elif fd in self._datagrams:
-            self._datagrams[fd].read(now)
+        elif fd in self._ports:
+            self._ports[fd].read(now)
         else:
             self._acceptor.note_ready(fd)
             if self._dialler is not None:
@@ -316,7 +371,9 @@ class Sockets:
             if not ready:
                 if self._client is not None and self._begin_dials(now):
                     continue
-                if not self._datagrams or not self._write_datagrams(now):
+                if self.mesh is not None:
+                    self.mesh.flush(now)
+                if not self._ports or not self._write_ports(now):
                     return
                 continue
             for conn in ready:
@@ -353,8 +410,8 @@ class Sockets:
         self._dialler.dial(dials, now)
         return True
 
-    def _write_datagrams(self, now: float) -> bool:
-        worked = [port.write(now) for port in self._datagrams.values()]
+    def _write_ports(self, now: float) -> bool:
+        worked = [port.write(now) for port in tuple(self._ports.values())]
         if not any(worked):
             return False
         self.stirred = True

@@ -25,7 +25,16 @@ from siocore.waiting import Ready
 
 __all__ = ["Server"]
 
+#: Makes the adapter of a server that asks for none; None for one in memory.
+_default_adapter: Callable[[], Callable[[], Adapter] | None] = lambda: None  # noqa: E731
+
 _H = TypeVar("_H", bound=Callable[..., Any])
+
+
+def use_by_default(make: Callable[[], Callable[[], Adapter] | None]) -> None:
+    """Servers that are made from now on without an adapter get what ``make`` makes: for one of several workers."""
+    global _default_adapter
+    _default_adapter = make
 
 
 class Server(Calls):
@@ -38,6 +47,8 @@ class Server(Calls):
 
     def __init__(self, *, adapter: Callable[[], Adapter] | None = None, **options: Any) -> None:
         super().__init__()
+        if adapter is None:
+            adapter = _default_adapter()
         self.protocol = ServerProtocol(ServerOptions(**options), adapter=adapter)
         self._root = self.protocol.of("/")
         self._dispatcher = Dispatcher(self, self._root, Gatekeeper(self, self.protocol))

@@ -17,7 +17,7 @@ from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
 from siocore.asyncio._client import connect, connect_engine, open_client
 from siocore.asyncio._host import AsyncioHost
-from siocore.options import WebTransport
+from siocore.options import WebTransport, Worker
 
 __all__ = ["connect", "connect_engine", "open_client", "serve"]
 
@@ -31,6 +31,7 @@ async def serve(
     sockets: Iterable[socket.socket] | None = None,
     ssl_context: ssl.SSLContext | None = None,
     webtransport: WebTransport | None = None,
+    worker: Worker | None = None,
     backlog: int = 4096,
     grace: float = 5.0,
     app: ASGIApplication | None = None,
@@ -54,6 +55,8 @@ async def serve(
     seconds. ``root_path`` is put before the paths that it sees; ``max_body`` is how many bytes the body of one of its
     requests may have (default: any number, since it takes them piece by piece).
 
+    ``worker`` makes it one of several processes that serve together on this machine.
+
     A server of a cluster is connected to it before the addresses are announced, if that takes at most five seconds.
 
     Raises :exc:`OSError` if it can't listen, with a sentence that says where and why, and
@@ -63,7 +66,7 @@ async def serve(
     asyncio_host = AsyncioHost()
     lifespan = None
     try:
-        driver = Driver(io, asyncio_host, listeners, ssl_context, webtransport)
+        driver = Driver(io, asyncio_host, listeners, ssl_context, webtransport, worker)
         if app is not None:
             lifespan = host_application(
                 io,

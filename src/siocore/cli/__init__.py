@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import platform
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from siocore._speedups import IMPLEMENTATION
 from siocore._version import __version__
+from siocore.application.server import use_by_default
 from siocore.cli.client_arguments import UsageError
 from siocore.cli.connect import add_connect, run_connect
 from siocore.cli.emit import add_emit, run_emit
 from siocore.cli.listen import add_listen, run_listen
 from siocore.cli.load import LoadError, load_application, load_hosted
 from siocore.cli.run import LOOPS, Settings, StartError, run
+from siocore.cli.supervisor import place_of_this_process, supervise
+from siocore.cluster.mesh import MeshCluster
+from siocore.options import MAX_WORKERS
 
 __all__ = ["main"]
 
@@ -38,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    place = place_of_this_process()
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings(
         host=options.host,
@@ -50,13 +57,18 @@ def _serve(options: argparse.Namespace) -> int:
         webtransport_key=options.webtransport_key,
         grace=options.grace,
         app_name=options.app or "",
-        app=load_hosted(options.app) if options.app is not None else None,
     )
+    if options.workers > 1 and place is None:
+        return supervise(options.arguments, settings, options.workers)
+    if place is not None:
+        use_by_default(MeshCluster)
+    if options.app is not None:
+        settings = replace(settings, app=load_hosted(options.app))
     if options.command == "demo":
         from siocore.demo import make_demo
 
-        return run(make_demo(), settings)
-    return run(load_application(options.application), settings)
+        return run(make_demo(), settings, place)
+    return run(load_application(options.application), settings, place)
 
 
 # What argparse takes for a positional argument.
@@ -67,6 +79,7 @@ _COMMANDS = {"serve": _serve, "demo": _serve, "connect": run_connect, "emit": ru
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     if rest and options.command == "emit" and all(_POSITIONAL.fullmatch(word) for word in rest):
         # argparse takes all positional arguments at once, or none: these came behind an option.
         options.values += rest
@@ -97,6 +110,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE:ATTRIBUTE",
         help="an ASGI application (FastAPI, Starlette, ...) for every path that is not MODULE:ATTRIBUTE's own",
     )
+    serve.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="how many processes serve together on the port, or auto: one for each CPU (default: %(default)s). They "
+        "pass messages and connections to each other: no Redis and no sticky load balancer is needed",
+    )
     where = serve.add_argument_group("where to listen")
     _add_address(where)
     where.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead of host and port")
@@ -115,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_address(demo)
     _add_common(demo)
-    demo.set_defaults(app=None, unix=None, tls_cert=None, tls_key=None, webtransport_cert=None, webtransport_key=None)
+    demo.set_defaults(
+        app=None, workers=1, unix=None, tls_cert=None, tls_key=None, webtransport_cert=None, webtransport_key=None
+    )
 
     add_connect(commands)
     add_emit(commands)
@@ -144,6 +167,15 @@ def _port(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else -1
     if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return number
+
+
+def _count(text: str) -> int:
+    if text == "auto":
+        return min(os.cpu_count() or 1, MAX_WORKERS)
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers (1 to {MAX_WORKERS}, or auto)")
     return number
 
 

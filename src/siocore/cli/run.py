@@ -6,11 +6,12 @@ import asyncio
 import importlib.util
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import trio
 
@@ -20,13 +21,28 @@ from siocore import EngineServer, LifespanError, Server
 from siocore._driver.hosting import ASGIApplication
 from siocore._speedups import IMPLEMENTATION
 from siocore._version import __version__
-from siocore.options import WebTransport
+from siocore.options import WebTransport, Worker
 
-__all__ = ["LOOPS", "Settings", "StartError", "run"]
+__all__ = ["LOOPS", "SIGNALS", "Place", "Settings", "StartError", "address_lines", "run"]
 
 LOOPS = ("trio", "asyncio", "uvloop")
 _Refusal: TypeAlias = OSError | LifespanError
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Place(Protocol):
+    """Of a worker among several."""
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those that it listens on."""
+
+    @property
+    def worker(self) -> Worker:
+        """Which one it is."""
+
+    def announce(self, addresses: list[Any]) -> None:
+        """Clients are let in."""
 
 
 class StartError(Exception):
@@ -55,14 +71,19 @@ class Settings:
     app: ASGIApplication | None = None
 
 
-def run(application: Server | EngineServer, settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code. Raises :exc:`StartError` where it can't listen."""
+def run(application: Server | EngineServer, settings: Settings, place: Place | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code. Raises :exc:`StartError` where it can't listen.
+
+    ``place`` is that of a worker.
+    """
     arguments: dict[str, Any] = {
         "ssl_context": _ssl_context(settings),
         "grace": settings.grace,
         "app": settings.app,
     }
-    if settings.unix_path is not None:
+    if place is not None:
+        arguments |= {"sockets": place.sockets, "worker": place.worker}
+    elif settings.unix_path is not None:
         arguments["unix_path"] = settings.unix_path
     else:
         arguments |= {"host": settings.host, "port": settings.port}
@@ -70,7 +91,12 @@ def run(application: Server | EngineServer, settings: Settings) -> int:
         arguments["webtransport"] = _webtransport(application, settings)
     elif settings.webtransport_key is not None:
         raise StartError("--webtransport-key needs --webtransport-cert", exit_code=2)
-    announce = partial(_announce, settings=settings, application=application)
+    if place is not None:
+        announce: Callable[[list[Any]], None] = place.announce
+        if application.options.generate_session_id is not None:
+            raise StartError("generate_session_id can't be used with --workers: the ids of sessions name the worker")
+    else:
+        announce = partial(_announce, settings=settings, application=application)
     if settings.loop == "trio":
         refused = trio.run(_on_trio, partial(siocore.trio.serve, application, **arguments), announce)
     else:
@@ -192,10 +218,18 @@ def _announce(addresses: list[Any], *, settings: Settings, application: Server |
     if settings.app is not None:
         protocol = "Engine.IO" if isinstance(application, EngineServer) else "Socket.IO"
         print(f"{application.options.path} is {protocol}, other paths go to {settings.app_name}", flush=True)
+    for line in address_lines(addresses, settings):
+        print(line, flush=True)
+
+
+def address_lines(addresses: list[Any], settings: Settings) -> list[str]:
+    """What is said of where a server listens."""
+    lines = []
     for address in addresses:
-        print(f"listening on {_url(address, secure=settings.tls_cert is not None)}", flush=True)
+        lines.append(f"listening on {_url(address, secure=settings.tls_cert is not None)}")
         if settings.webtransport_cert is not None:
-            print(f"WebTransport on {_url(address, secure=True)} (UDP)", flush=True)
+            lines.append(f"WebTransport on {_url(address, secure=True)} (UDP)")
+    return lines
 
 
 def _url(address: Any, *, secure: bool) -> str:

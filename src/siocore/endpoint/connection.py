@@ -205,6 +205,22 @@ class Connection(ServerConnection):
             # A late answer: the next request may be waiting behind it.
             self._http_progress()
 
+    def detach(self) -> tuple[bytes, bytes]:
+        """The request under way is another process's, and the connection with it: forget both.
+
+        Returns what is still to be sent on it, and what is to be read: the request, and all that came behind it.
+        """
+        http = self._http
+        assert http is not None
+        data = http.detach(self.request)
+        output = b"".join((*self._output, *http.output))
+        self._output.clear()
+        self._output_size = 0
+        self._http = self._request = self._answered_poll = None
+        self._cancel_timer()
+        self._owner.connection_ended(self)
+        return output, data
+
     def host(self) -> Exchange:
         """Let the hosted application answer the request under way, piece by piece."""
         http = self._http

@@ -25,6 +25,7 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cdef bint _greets
     cdef bint _takes_old
     cdef public dict pending
+    cdef public str sid_mark
     cdef public object strays
 
     @cython.locals(session=Outbound)

@@ -83,6 +83,7 @@ class EngineServerProtocol(ConnectionOwner):
         "pending",
         "resources",
         "sessions",
+        "sid_mark",
         "strays",
     )
 
@@ -94,6 +95,8 @@ class EngineServerProtocol(ConnectionOwner):
         self.resources: dict[str, Answerable] = {}
         #: The handshakes that wait for the application, by their connections.
         self.pending: dict[ServerConnection, PendingHandshake] = {}
+        #: How the ids of sessions begin, where that says whose they are.
+        self.sid_mark = ""
         #: Whoever knows where the sessions are that are not here, if there are several servers.
         self.strays: StrayHandler | None = None
         options = self.options
@@ -164,7 +167,13 @@ class EngineServerProtocol(ConnectionOwner):
     def request_received(self, connection: ServerConnection, request: Request, upgrade: bool) -> None:
         """The head of a request arrived on ``connection``."""
         if self.stopping and not self._is_last_poll(request):
-            connection.respond(503, _PLAIN, _STOPPING, True)
+            # Its session may be another server's, which still has something to say to it.
+            if (
+                self.strays is None
+                or not self._is_ours(request.path)
+                or not self.strays.claim(connection, request, upgrade)
+            ):
+                connection.respond(503, _PLAIN, _STOPPING, True)
         elif self._is_ours(request.path):
             self._engine_request(connection, request, upgrade)
         elif self.hosting is None or not self.hosts(request):
@@ -353,6 +362,8 @@ class EngineServerProtocol(ConnectionOwner):
     def _open_session(self, request: Request, sid: str | None) -> Session:
         if sid is None:
             sid = self.options.generate_id()
+            if self.sid_mark and isinstance(sid, str):
+                sid = self.sid_mark + sid[len(self.sid_mark) :]
             self.check_new_sid(sid)
         old = self._takes_old and revision_of(request) != 4
         session = LegacySession(sid, self, request) if old else Session(sid, self, request)

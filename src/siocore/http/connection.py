@@ -160,6 +160,17 @@ class HttpConnection:
         if self.state is _HEAD_WAIT:
             self.state = _HEAD
 
+    def detach(self, request: Request) -> bytes:
+        """Hand on ``request``, of which only the head was looked at: it, and all that came behind it, as it is read."""
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in request.raw_headers()])
+        version = b"1.0" if self._old else b"1.1"
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (request.method.encode(), request.target.encode(), version, lines)
+        rest = bytes(self._input[self._at :])
+        self._input = b""
+        self._at = 0
+        self.state = _CLOSED
+        return head + rest
+
     def receive_eof(self) -> None:
         """The peer sends nothing more. Complete requests are still reported and can be answered."""
         self._eof = True

@@ -14,7 +14,7 @@ from siocore._driver.hosting import ASGIApplication
 from siocore._driver.interfaces import Address, ServedApplication, Service, services_of
 from siocore._driver.lifespan import Lifespan, host_application
 from siocore._driver.listeners import open_listeners
-from siocore.options import WebTransport
+from siocore.options import WebTransport, Worker
 from siocore.trio._client import connect, connect_engine, open_client
 from siocore.trio._host import TrioHost
 
@@ -30,6 +30,7 @@ async def serve(
     sockets: Iterable[socket.socket] | None = None,
     ssl_context: ssl.SSLContext | None = None,
     webtransport: WebTransport | None = None,
+    worker: Worker | None = None,
     backlog: int = 4096,
     grace: float = 5.0,
     app: ASGIApplication | None = None,
@@ -53,6 +54,8 @@ async def serve(
     seconds. ``root_path`` is put before the paths that it sees; ``max_body`` is how many bytes the body of one of its
     requests may have (default: any number, since it takes them piece by piece).
 
+    ``worker`` makes it one of several processes that serve together on this machine.
+
     A server of a cluster is connected to it before the addresses are announced, if that takes at most five seconds.
 
     Raises :exc:`OSError` if it can't listen, with a sentence that says where and why, and
@@ -62,7 +65,7 @@ async def serve(
     trio_host = TrioHost()
     lifespan = None
     try:
-        driver = Driver(io, trio_host, listeners, ssl_context, webtransport)
+        driver = Driver(io, trio_host, listeners, ssl_context, webtransport, worker)
         if app is not None:
             lifespan = host_application(
                 io,
