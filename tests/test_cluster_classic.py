@@ -527,6 +527,20 @@ def test_a_server_in_the_place_of_another_is_waited_for() -> None:
         assert task.result().missing == ("second",)
 
 
+@pytest.mark.parametrize("names_first", [True, False])
+def test_names_and_number_of_the_servers_may_come_in_any_order(names_first: bool) -> None:
+    cluster = nodes(3)
+    broker = cluster.clusters[0].broker
+    task = cluster.servers[0].start(cluster.apps[0].fetch_sockets())
+    commands = broker.take_commands()
+    order = commands if names_first else [*commands[1:], commands[0]]
+    for command in order:
+        command.answered(cluster.redis._do(command))
+    cluster.settle()
+    assert task.result().missing == ()
+    assert not adapter(cluster)._requests
+
+
 def test_requests_under_way_are_bounded() -> None:
     cluster = Nodes(1, lambda: ClassicCluster(max_requests=2))
     silent(cluster)

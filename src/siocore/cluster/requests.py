@@ -109,7 +109,7 @@ class Tally:
 class Request:
     """Something that the other servers were asked. It ends when all have answered, or nobody waits any more."""
 
-    __slots__ = ("_drop", "_names", "_names_are_old", "_over", "_own", "id", "tally")
+    __slots__ = ("_count", "_drop", "_names", "_names_are_old", "_over", "_own", "id", "tally")
 
     def __init__(self, request_id: str, own: str, drop: Callable[[str], None]) -> None:
         self.id = request_id
@@ -118,6 +118,7 @@ class Request:
         self._drop = drop
         self._names: frozenset[str] | None = None
         self._names_are_old = False
+        self._count: int | None = None
         self._over = False
 
     def begin(self, asked: int, names: frozenset[str]) -> None:
@@ -128,11 +129,12 @@ class Request:
     # What the broker says ---------------------------------------------------------------------------------------
 
     def named(self, names: frozenset[str] | None, fault: str | None) -> None:
-        """These servers are there, ourselves among them if we can be seen."""
+        """These servers are there, ourselves among them if we can be seen. May come before or after the number."""
         if names is None:
             self.lost()
             return
         self._names = names
+        self._compare()
 
     def named_before(self, names: frozenset[str]) -> None:
         """These servers were there some time ago; now there are as many."""
@@ -141,10 +143,17 @@ class Request:
 
     def counted(self, count: int | None, fault: str | None) -> None:
         """So many servers are there, ourselves among them if we were among the names."""
-        names = self._names
-        if count is None or names is None:
+        if count is None:
             self.lost()
-        if count is None or names is None or self._over:
+            return
+        self._count = count
+        self._compare()
+
+    def _compare(self) -> None:
+        """Begin, once names and number are known."""
+        names = self._names
+        count = self._count
+        if names is None or count is None or self._over:
             return
         others = names - {self._own}
         # A namespace that has just been made is perhaps counted, perhaps not; that it was listed is certain.
