@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 from coredis.connection import BaseConnection, TCPConnection, UnixDomainSocketConnection
 from coredis.constants.resp import DataType
 from coredis.exceptions import RedisError
@@ -53,6 +55,22 @@ class PipedConnection(BaseConnection):
 
     #: Called with each push message: a list, of which the first is its kind.
     pushed: Callable[[list[Any]], None]
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Connect, and keep the connection until it ends."""
+        try:
+            await super().run(task_status=task_status)
+        finally:
+            # If nobody answers coredis leaves them open, and anyio complains about that.
+            for stream in (
+                self._write_buffer_in,
+                self._write_buffer_out,
+                self._push_message_buffer_in,
+                self._push_message_buffer_out,
+                self._streamed_message_buffer_in,
+                self._streamed_message_buffer_out,
+            ):
+                stream.close()
 
     def _data_received(self, data: bytes) -> None:
         parser = self._parser
