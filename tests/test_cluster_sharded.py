@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from siocore import Server
 from siocore.cluster.broker import Kind
 from siocore.cluster.codec import encode
 from siocore.cluster.sharded import ShardedCluster
+from siocore.codec.parser import Decoder, Parser
+from siocore.options import Limits
 
 # The wire ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +125,16 @@ def test_json_that_was_made_for_clients_is_what_would_be_made_for_servers(
             "nsp": namespace,
         }
     )
+
+
+class Spaced(Parser):
+    """Text that is not Socket.IO's own."""
+
+    def encode(self, type: int, namespace: str, data: object, id: int | None) -> list[str | bytes]:
+        return [f"2 {json.dumps(data)}"]
+
+    def decoder(self, limits: Limits) -> Decoder:
+        raise NotImplementedError
 
 
 # What it does --------------------------------------------------------------------------------------------------
@@ -245,8 +258,9 @@ def test_private_channels_end_with_their_sockets_and_their_namespace() -> None:
     client.disconnect()
     cluster.settle()
     assert len(broker.subscriptions) == 2
-    adapter = cluster.apps[0].sockets.adapter
-    adapter.close()
+    socket_of(cluster, 0, cluster.client(0)).join("room")
+    assert len(broker.subscriptions) == 4
+    cluster.apps[0].sockets.adapter.close()
     assert not broker.subscriptions
 
 
@@ -267,7 +281,7 @@ def test_it_can_not_recover_connections() -> None:
 
 
 def test_events_through_a_parser_are_not_what_clients_are_sent() -> None:
-    cluster = nodes(1, parser="msgpack")
+    cluster = nodes(1, parser=Spaced())
     cluster.apps[0].emit("e", 1)
     ((_, sent),) = cluster.published()
     assert unpacked(sent)["data"]["packet"] == {"type": 2, "data": ["e", 1]}

@@ -296,11 +296,7 @@ class ClusterAdapter(MemoryAdapter):
             raise DecodeError(str(error)) from None
 
     def _leave_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
-        selection, rooms = read_options(data.get("opts")), read_rooms(data.get("rooms"))
-        try:
-            super().sockets_leave(selection, rooms)
-        except LocalProtocolError as error:
-            raise DecodeError(str(error)) from None
+        super().sockets_leave(read_options(data.get("opts")), read_rooms(data.get("rooms")))
 
     def _disconnect_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:
         super().disconnect_sockets(read_options(data.get("opts")), close=data.get("close") is True)
