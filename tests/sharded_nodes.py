@@ -48,23 +48,27 @@ def send(cluster: Nodes, type: Any, data: Any, channel: str = MAIN, uid: Any = N
 class Silent:
     """A server that never answers by itself."""
 
-    def __init__(self, cluster: Nodes, uid: str = NODE_JS) -> None:
+    def __init__(self, cluster: Nodes, uid: str = NODE_JS, channel: str = MAIN) -> None:
         self.uid = uid
         self.cluster = cluster
+        self.channel = channel
         self.heard: list[dict[str, Any]] = []
         self.broker = Broker()
-        for channel in (MAIN, f"{MAIN}{uid}#"):
-            self.broker.subscribe(Kind.SHARD, channel, self)
+        for name in (channel, f"{channel}{uid}#"):
+            self.broker.subscribe(Kind.SHARD, name, self)
         cluster.redis.connect(self.broker)
 
     def message_received(self, channel: str, data: bytes) -> None:
         self.heard.append(unpacked(data))
 
     def request_id(self) -> str:
+        """That of the latest request."""
         self.cluster.settle()
         found = self.heard[-1]["data"]["requestId"]
         assert isinstance(found, str)
         return found
 
     def answer(self, type: Any, data: Any) -> None:
-        send(self.cluster, type, data, f"{MAIN}{self.cluster.clusters[0].uid}#", self.uid)
+        """Answer the first of the servers."""
+        namespace = self.channel.split("#")[1]
+        send(self.cluster, type, data, f"{self.channel}{self.cluster.clusters[0].uid}#", self.uid, namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -531,3 +532,26 @@ def test_how_long_answers_are_handed_on_is_bounded(timeout: object) -> None:
     assert pending.deadline - cluster.servers[0].protocol.now == pytest.approx(wanted)
     cluster.advance(wanted)
     assert not adapter(cluster)._forwarded
+
+
+def test_a_whole_family_of_namespaces_leaves_no_request_behind() -> None:
+    cluster = nodes(2)
+    family, _ = [app.of(re.compile(r"/room-\d")) for app in cluster.apps]
+    clients = [cluster.client(number // 2, f"/room-{number}") for number in range(4)]
+    server = Silent(cluster, channel="socket.io#/room-1#")
+    children = [cluster.apps[0].of(f"/room-{number}").adapter for number in range(2)]
+    for answers in (True, False):
+        asked = cluster.start(family.timeout(3).emit_with_ack("q"))
+        request_id = server.request_id()
+        for number, client in enumerate(clients[:2]):
+            client.ack(client.events.popleft(), number)
+        cluster.settle()
+        assert not asked.done
+        if answers:
+            server.answer(COUNTED, {"requestId": request_id, "clientCount": 0})
+            assert sorted(asked.result()) == [0, 1]
+        else:
+            cluster.advance(3)
+            with pytest.raises(AckTimeout, match=NODE_JS):
+                asked.result()
+        assert not any(child._requests for child in children if isinstance(child, ClusterAdapter))

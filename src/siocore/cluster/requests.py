@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from siocore.driven import DrivenEndpoint
 from siocore.errors import DecodeError
-from siocore.socketio.acks import BroadcastAck, PendingAck, ServerSideAck
+from siocore.socketio.acks import Asked, BroadcastAck, PendingAck, ServerSideAck
 from siocore.socketio.adapter import SocketList
 from siocore.socketio.remote import read_socket
 
@@ -360,6 +360,22 @@ class AnswersRequest(Request):
             self._ack.gone()
 
 
+class _Family:
+    """Several requests that one acknowledgement waits for."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self, first: Asked) -> None:
+        self.requests = [first]
+
+    def missing(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for request in self.requests for name in request.missing()))
+
+    def forget(self) -> None:
+        for request in self.requests:
+            request.forget()
+
+
 class BroadcastRequest(Request):
     """The answers of the clients of other servers."""
 
@@ -372,7 +388,13 @@ class BroadcastRequest(Request):
         self._clients: dict[str, int] = {}
         self._remaining = 0
         self._all_counted = False
-        ack.request = self
+        if ack.request is None:
+            ack.request = self
+        else:
+            # A broadcast to a family of namespaces is one request in each.
+            family = ack.request if isinstance(ack.request, _Family) else _Family(ack.request)
+            family.requests.append(self)
+            ack.request = family
         ack.hold()
 
     def answered(self, uid: str | None, answer: dict[str, Any]) -> None:
