@@ -36,7 +36,7 @@ from siocore.errors import (
     SiocoreError,
 )
 from siocore.events import Outage
-from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions, WebTransport
+from siocore.options import HttpCompression, Limits, PerMessageDeflate, Recovery, ServerOptions, WebTransport, Worker
 from siocore.overflow import Delayed, SlowConsumer
 from siocore.request import Headers, Request
 from siocore.socketio.adapter import Adapter, MemoryAdapter, Selection, SocketList
@@ -108,5 +108,6 @@ __all__ = [
     "Socket",
     "SocketList",
     "WebTransport",
+    "Worker",
     "__version__",
 ]

@@ -168,6 +168,7 @@ class HttpConnection:
         rest = bytes(self._input[self._at :])
         self._input = b""
         self._at = 0
+        self._event = None
         self.state = _CLOSED
         return head + rest
 
