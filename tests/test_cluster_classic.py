@@ -236,9 +236,10 @@ def test_namespaces_whose_names_are_alike_are_kept_apart() -> None:
         for name in ("/a*", "/ab", "/a", "/#x", "/a[b]"):
             app.of(name)
     clients = {name: cluster.client(1, name) for name in ("/", "/a*", "/ab", "/a", "/#x", "/a[b]")}
+    socket_of(cluster, 1, clients["/"]).join("x")
     for name in clients:
         cluster.apps[0].of(name).emit("to", name)
-        cluster.apps[0].of(name).to("x").emit("nobody")
+        cluster.apps[0].of(name).to("y").emit("nobody")
     cluster.settle()
     for name, client in clients.items():
         assert names(client) == [("to", name)]
@@ -437,6 +438,22 @@ def test_a_server_that_is_gone_is_not_waited_for() -> None:
     assert asked.result() == ["here"] * 3
 
 
+def test_a_server_that_has_answered_and_is_gone_counts_once() -> None:
+    cluster = nodes(2)
+    silent(cluster)
+    answers = cluster.start(cluster.apps[0].server_side_emit_with_ack("e", timeout=4))
+    fetched = cluster.start(cluster.apps[0].timeout(4).fetch_sockets())
+    cluster.settle()
+    cluster.redis.vanish(cluster.clusters[1].broker)
+    cluster.advance(3)
+    assert not answers.done
+    assert not fetched.done
+    cluster.advance(1)
+    with pytest.raises(AckTimeout) as timeout:
+        answers.result()
+    assert timeout.value.missing == fetched.result().missing == ("silent",)
+
+
 def test_clients_of_a_server_that_is_gone_are_not_waited_for() -> None:
     cluster = nodes(3)
     clients = [cluster.client(node) for node in range(3)]
@@ -621,6 +638,14 @@ def test_what_a_broadcast_with_acknowledgements_is_answered_with() -> None:
     assert not adapter(cluster)._forwarded
 
 
+def test_nothing_is_kept_for_a_broadcast_that_no_client_was_sent() -> None:
+    cluster = nodes(1)
+    request = {"uid": "node-1", "requestId": "a", "type": 7, "packet": {"type": 2, "data": ["q"], "nsp": "/"}}
+    cluster.redis.publish(REQUESTS, msgspec.msgpack.encode({**request, "opts": {"rooms": ["nobody"], "except": []}}))
+    assert json.loads(cluster.published()[1][1])["clientCount"] == 0
+    assert not adapter(cluster)._forwarded
+
+
 def test_the_answer_of_a_client_that_is_no_unicode_counts_as_none() -> None:
     cluster = nodes(2)
     client = cluster.client(1)
@@ -777,6 +802,7 @@ def test_what_is_no_event_is_dropped(packet: object, caplog: pytest.LogCaptureFi
 def test_answers_that_lie_do_no_harm() -> None:
     cluster = nodes(1)
     silent(cluster, "liar")
+    silent(cluster, "other")
     asked = cluster.start(cluster.apps[0].emit_with_ack("q"))
     request_id = unpacked(cluster.published()[-1][1])["requestId"]
 
@@ -797,6 +823,9 @@ def test_answers_that_lie_do_no_harm() -> None:
     say(type=9, packet=1, uid="liar")
     say(type=9, packet=2, uid="liar")
     say(type=9, packet=3, uid="liar")
+    cluster.settle()
+    assert not asked.done
+    say(type=8, clientCount=0, uid="other")
     cluster.settle()
     assert asked.result() == [1, 2]
 

@@ -166,6 +166,13 @@ def test_our_servers_serve_each_other_by_it() -> None:
     assert not scene.socket.connected
 
 
+def test_of_several_sockets_those_elsewhere_are_told_of() -> None:
+    scene = Scene()
+    scene.io.in_(scene.sid, FAR).sockets_join("x")
+    assert scene.socket.rooms == {scene.sid, "r", "x"}
+    assert [(each["method"], each["sid"], each["room"]) for each in scene.sent()] == [("enter_room", FAR, "x")]
+
+
 def test_what_is_for_our_own_sockets_alone_goes_to_nobody_else() -> None:
     scene = Scene()
     scene.io.to(scene.sid).emit("e")
@@ -291,6 +298,7 @@ IMPOSSIBLE: list[Any] = [
     lambda io: io.in_("r").sockets_join("x"),
     lambda io: io.sockets_join("x"),
     lambda io: io.in_("r").sockets_leave("x"),
+    lambda io: io.in_("r").except_(FAR).sockets_leave("r"),
     lambda io: io.in_("r").disconnect_sockets(),
     lambda io: io.disconnect_sockets(),
     lambda io: io.server_side_emit("e"),
@@ -338,7 +346,7 @@ GARBAGE: list[Any] = [
     {**EMIT, "binary": True, "data": ["x", {}]},
     {**EMIT, "binary": True, "data": [[{"_placeholder": True, "num": 0}]]},
     {**EMIT, "binary": True, "data": [[{"_placeholder": True, "num": -1}], "AA=="]},
-    {**EMIT, "binary": True, "data": [[{"_placeholder": True, "num": True}], "AA=="]},
+    {**EMIT, "binary": True, "data": [[{"_placeholder": True, "num": True}], "AA==", "AA=="]},
     {**EMIT, "event": "connect", "callback": ["a", "/", 1]},
     {"method": "disconnect", "namespace": "/"},
     {"method": "enter_room", "sid": [], "room": "x"},

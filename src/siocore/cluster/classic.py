@@ -339,7 +339,7 @@ class ClassicAdapter(MemoryAdapter):
         if type(packet) is not dict or packet.get("type") != _EVENT:
             raise DecodeError("an event was expected")
         # A namespace whose name begins with ours and a number sign shares the pattern.
-        if packet.get("nsp", "/") == self._namespace.name and message[0] != self._cluster.uid:
+        if packet.get("nsp", "/") == self._namespace.name:
             deliver_event(self, self._namespace, read_packet(packet), read_options(message[2]))
 
     def _requested(self, request: dict[str, Any]) -> None:

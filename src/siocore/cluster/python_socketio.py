@@ -366,8 +366,6 @@ class PythonSocketIOAdapter(MemoryAdapter):
             raise DecodeError("an acknowledgement has an id and arguments")
         owed = self._owed.get(number)
         if owed is not None:
-            if owed.single:
-                self.forget(number)
             owed.ack.remote_acknowledged(args[0] if len(args) == 1 else tuple(args) if args else None)
 
     def _told(self, method: str, message: dict[str, Any]) -> None:

@@ -100,7 +100,5 @@ class Roster:
     def _checked(self, requests: Callable[[], list[Request]], listed: frozenset[str] | None, fault: str | None) -> None:
         if listed is None:
             return
-        if listed != self._names:
-            self.forget()
         for request in requests():
             request.present(listed)
