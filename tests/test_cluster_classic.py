@@ -230,6 +230,25 @@ def test_an_event_for_an_unknown_room_is_dropped_before_it_is_decoded() -> None:
     assert cluster.clusters[0].garbage == 2
 
 
+def test_an_event_for_nobody_here_is_not_encoded() -> None:
+    cluster = nodes(1)
+    # Clients would not take so many attachments: who encodes it notices.
+    data = ["e", [b"\x00"] * 11]
+
+    def arrive(*rooms: str) -> int:
+        message = ["n", {"type": 2, "data": data}, {"rooms": rooms}]
+        cluster.redis.publish("socket.io#/#", msgspec.msgpack.encode(message))
+        return cluster.clusters[0].garbage
+
+    assert arrive() == 0
+    client = cluster.client(0)
+    assert arrive() == 1
+    assert arrive("a", "b") == 1
+    socket_of(cluster, 0, client).join("b")
+    assert arrive("a", "b") == 2
+    assert arrive("a", client.id) == 3
+
+
 def test_namespaces_whose_names_are_alike_are_kept_apart() -> None:
     cluster = nodes(2)
     for app in cluster.apps:

@@ -330,7 +330,7 @@ class ClassicAdapter(MemoryAdapter):
         if data.startswith(self._own_prefix) or not channel.startswith(self._channels.events):
             return
         room = channel[len(self._channels.events) : -1]
-        if room and room not in self._rooms and room not in self._sockets and not self.holds_sessions():
+        if room and not self._is_known(room):
             return
         message = decode_msgpack(data)
         if type(message) is not list or len(message) < 3:
@@ -339,8 +339,21 @@ class ClassicAdapter(MemoryAdapter):
         if type(packet) is not dict or packet.get("type") != _EVENT:
             raise DecodeError("an event was expected")
         # A namespace whose name begins with ours and a number sign shares the pattern.
-        if packet.get("nsp", "/") == self._namespace.name:
-            deliver_event(self, self._namespace, read_packet(packet), read_options(message[2]))
+        if packet.get("nsp", "/") != self._namespace.name:
+            return
+        event = read_packet(packet)
+        selection = read_options(message[2])
+        if self._concerns_us(selection):
+            deliver_event(self, self._namespace, event, selection)
+
+    def _is_known(self, room: str) -> bool:
+        return room in self._rooms or room in self._sockets or self.holds_sessions()
+
+    def _concerns_us(self, selection: Selection) -> bool:
+        """Whether anybody here may be selected: it costs less to ask than to encode an event for nobody."""
+        if not selection.rooms:
+            return bool(self._sockets) or self.holds_sessions()
+        return any(map(self._is_known, selection.rooms))
 
     def _requested(self, request: dict[str, Any]) -> None:
         if request.get("uid") == self._cluster.uid:
