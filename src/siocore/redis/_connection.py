@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anyio import TASK_STATUS_IGNORED
+from anyio import TASK_STATUS_IGNORED, Lock
 from anyio.abc import TaskStatus
 from coredis.connection import BaseConnection, TCPConnection, UnixDomainSocketConnection
 from coredis.constants.resp import DataType
@@ -56,6 +56,11 @@ class PipedConnection(BaseConnection):
     #: Called with each push message: a list, of which the first is its kind.
     pushed: Callable[[list[Any]], None]
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Streams refuse what a second task wants to write.
+        self._writing = Lock(fast_acquire=True)
+
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Connect, and keep the connection until it ends."""
         try:
@@ -91,11 +96,20 @@ class PipedConnection(BaseConnection):
 
     async def send(self, commands: Sequence[Arguments], done: Callable[[Any], None]) -> None:
         """Send a pipeline. Raises OSError, and anyio's errors, if the connection is broken."""
+        pipeline: Any = Pipeline(len(commands), done)
+        async with self._writing:
+            await self._write(commands, [pipeline])
+
+    async def tell(self, command: Arguments) -> None:
+        """Send a command that is answered by push messages. Raises as :meth:`send`."""
+        async with self._writing:
+            await self._write([command], [])
+
+    async def _write(self, commands: Sequence[Arguments], answered: list[Any]) -> None:
         stream = self.stream
         if stream is None:
-            raise ConnectionResetError("the connection is closed")
-        pipeline: Any = Pipeline(len(commands), done)
-        self._requests.append(pipeline)
+            raise ConnectionResetError(self.failure())
+        self._requests.extend(answered)
         await stream.send(b"".join(self._packer.pack_commands([*commands])))
 
     def failure(self) -> str:

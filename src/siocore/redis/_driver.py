@@ -305,9 +305,7 @@ class _Round:
         connection = self._messages.get(address)
         if connection is None:
             connection = self._messages[address] = await self._open(address)
-        if connection.stream is None:
-            raise Lost(connection.failure())
-        connection.send_command(arguments[0], *arguments[1:])
+        await connection.tell(arguments)
 
     def _pushed(self, message: list[Any]) -> None:
         kind = _MESSAGES.get(message[0])
