@@ -13,7 +13,7 @@ SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
 say = @printf '== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick bench-clients instructions lint docs clean peers bench-peers chromium valgrind
+.PHONY: help demo test bench bench-quick bench-clients instructions lint docs clean peers bench-peers chromium redis valgrind
 
 help:
 	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
@@ -31,7 +31,7 @@ demo: $(VENV)/siocore.installed
 	$(say) 'starting the demo; Ctrl-C stops it'
 	@exec $(BIN)/siocore demo $(ARGS)
 
-test: $(VENV)/siocore.dev peers chromium
+test: $(VENV)/siocore.dev peers chromium redis
 	$(say) 'running the tests'
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -123,6 +123,18 @@ chromium:
 		echo '== installing chromium for the browser test (apt-get)'; \
 		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-liberation; } >/dev/null \
 			|| echo '== skipped: browser test (apt-get could not install chromium)'; \
+	fi
+
+# Only the program is wanted: what apt-get starts is stopped, and tests start their own.
+redis:
+	@if command -v redis-server >/dev/null; then :; \
+	elif [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo '== skipped: tests with Redis (redis-server is missing, and only root can install it: apt-get install redis-server)'; \
+	else \
+		echo '== installing redis-server for the tests of clusters (apt-get)'; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install -y --no-install-recommends redis-server; } >/dev/null \
+			|| echo '== skipped: tests with Redis (apt-get could not install redis-server)'; \
+		! command -v systemctl >/dev/null || systemctl disable --quiet --now redis-server >/dev/null 2>&1 || true; \
 	fi
 
 # Unlike the browser this is not skipped where it is missing: a check that did not run must not look as if it held.
