@@ -108,6 +108,11 @@ async def with_two_nodes(make: Make, body: Callable[[list[Node], list[Heard]], A
     await served(serve_them)
 
 
+async def find_both(io: Server) -> None:
+    found = await io.fetch_sockets()
+    assert (len(found), found.missing) == (2, ())
+
+
 async def what_servers_do_together(make: Make) -> None:
     async def body(nodes: list[Node], heard: list[Heard]) -> None:
         first, second = (node.io for node in nodes)
@@ -122,6 +127,10 @@ async def what_servers_do_together(make: Make) -> None:
         assert await first.server_side_emit_with_ack("question", 2) == [[2]]
         found = await first.fetch_sockets()
         assert (len(found), found.missing) == (2, ())
+        # Many at once, too: Redis is asked first who is there, then how many these are.
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(find_both, first)
         remote = next(each for each in found if isinstance(each, siocore.RemoteSocket))
         remote.join("room")
         # What one server sends arrives in order. That the room has a channel Redis has to learn first.

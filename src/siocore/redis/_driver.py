@@ -228,10 +228,11 @@ class _Round:
             await self._send(connection, commands)
             return
         batches: dict[Address, list[Command]] = {}
+        for_all = [command for command in commands if is_for_all(command)]
+        if for_all:
+            self._tasks.start_soon(self._ask_all, for_all)
         for command in commands:
-            if is_for_all(command):
-                self._tasks.start_soon(self._ask_all, command)
-            else:
+            if not is_for_all(command):
                 batches.setdefault(self._topology.address_of(key_of(command)), []).append(command)
         for address, batch in batches.items():
             await self._send(self._commands[address], batch)
@@ -263,13 +264,26 @@ class _Round:
         if self._topology.is_wrong(error):
             self._tasks.start_soon(_lose, "the Redis Cluster has changed")
 
-    async def _ask_all(self, command: Command) -> None:
+    async def _ask_all(self, commands: list[Command]) -> None:
+        """Ask every server. The answers come in the order of the questions."""
+        wanted = [arguments_of(command) for command in commands]
         try:
-            replies = [await _ask(connection, arguments_of(command)) for connection in self._commands.values()]
-            command.answered(merged(command, [meaning_of(command, reply) for reply in replies]))
+            answers = [await _ask_several(connection, wanted) for connection in self._commands.values()]
         except BaseException as error:
-            command.failed(str(error) or "the connection was lost")
+            for command in commands:
+                command.failed(str(error) or "the connection was lost")
             raise
+        for command, replies in zip(commands, zip(*answers, strict=True), strict=True):
+            faults = [reply for reply in replies if isinstance(reply, RedisError)]
+            if faults:
+                self._failed(command, faults[0])
+                continue
+            try:
+                meaning = merged(command, [meaning_of(command, reply) for reply in replies])
+            except RedisError as error:
+                command.failed(str(error))
+            else:
+                command.answered(meaning)
 
     async def _farewell(self) -> None:
         """Send what waits, as far as there is a connection."""
@@ -358,18 +372,25 @@ class _Round:
 
 async def _ask(connection: PipedConnection, arguments: tuple[Any, ...]) -> Any:
     """One command, and its reply. Raises RedisError and OSError."""
+    (reply,) = await _ask_several(connection, [arguments])
+    if isinstance(reply, RedisError):
+        raise reply
+    return reply
+
+
+async def _ask_several(connection: PipedConnection, commands: list[tuple[Any, ...]]) -> list[Any]:
+    """Several commands, and their replies, of which each may be a RedisError. Raises OSError."""
     answered = anyio.Event()
     replies: list[Any] = []
 
     def done(reply: Any) -> None:
         replies.append(reply)
-        answered.set()
+        if len(replies) == len(commands):
+            answered.set()
 
-    await connection.send([arguments], done)
+    await connection.send(commands, done)
     await answered.wait()
-    if isinstance(replies[0], RedisError):
-        raise replies[0]
-    return replies[0]
+    return replies
 
 
 async def _lose(reason: str) -> None:
