@@ -82,6 +82,8 @@ async function main() {
   const kept = sockets.filter((_, index) => pids[index] !== killed);
   let disconnected = 0;
   kept.forEach((socket) => socket.on("disconnect", () => disconnected++));
+  // A request that is just being looked at would be lost with the worker.
+  await sleep(0.3);
   process.kill(killed, "SIGKILL");
   await until("noticed", () => lost.every((socket) => !socket.connected || socket.io.engine.transport.name === "polling"));
   for (const socket of kept) {
