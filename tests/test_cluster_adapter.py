@@ -421,9 +421,9 @@ BAD: list[tuple[Any, Any]] = [
         for packet in values(None, 5, {}, [], {"data": []}, {"data": [None]}, [True])
     ),
     *((3, {"packet": {"data": [name]}}) for name in values("connect", "disconnect", "disconnecting", {}, [])),
-    *((3, {"packet": EVENT, "opts": opts}) for opts in values(5, [], {"rooms": 5}, {"rooms": [5]}, {"except": "x"})),
+    *((3, {"packet": EVENT, "opts": opts}) for opts in values(5, [], {"rooms": 5}, {"rooms": [5.5]}, {"except": "x"})),
     *((3, {"packet": EVENT, "opts": {}, "requestId": each}) for each in values(5, None, [], {})),
-    *((kind, {"opts": {}, "rooms": rooms}) for kind in values(4, 5) for rooms in values(5, "x", [5], {"a": 1})),
+    *((kind, {"opts": {}, "rooms": rooms}) for kind in values(4, 5) for rooms in values(5, "x", [5.5], {"a": 1})),
     *((kind, {"opts": 5, "rooms": [], "close": True, "requestId": "1"}) for kind in values(4, 5, 6, 7)),
     (3, {"packet": {"data": ["connect"]}, "opts": {}, "requestId": "1"}),
     (7, {"opts": {}}),

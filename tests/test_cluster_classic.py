@@ -230,6 +230,18 @@ def test_an_event_for_an_unknown_room_is_dropped_before_it_is_decoded() -> None:
     assert cluster.clusters[0].garbage == 2
 
 
+def test_rooms_that_are_numbers_in_javascript_are_text_here() -> None:
+    cluster = nodes(1)
+    client = cluster.client(0)
+    cluster.redis.publish(REQUESTS, b'{"type":2,"opts":{"rooms":[],"except":[]},"rooms":[42]}')
+    cluster.settle()
+    assert socket_of(cluster, 0, client).rooms == {client.id, "42"}
+    message = ["n", {"type": 2, "data": ["e"]}, {"rooms": [42], "except": [7]}]
+    cluster.redis.publish("socket.io#/#42#", msgspec.msgpack.encode(message))
+    cluster.settle()
+    assert names(client) == [("e",)]
+
+
 def test_an_event_for_nobody_here_is_not_encoded() -> None:
     cluster = nodes(1)
     # Clients would not take so many attachments: who encodes it notices.

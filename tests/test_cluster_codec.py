@@ -108,7 +108,7 @@ def test_whom_a_message_is_for() -> None:
         assert read_options(nothing) == Selection(local=True)
 
 
-@pytest.mark.parametrize("value", [1, "x", [], {"rooms": "abc"}, {"rooms": [1]}, {"rooms": [], "except": {}}])
+@pytest.mark.parametrize("value", [1, "x", [], {"rooms": "abc"}, {"rooms": [None]}, {"rooms": [], "except": {}}])
 def test_what_names_nobody_is_refused(value: object) -> None:
     with pytest.raises(DecodeError):
         read_options(value)

@@ -76,12 +76,23 @@ def read_options(value: object) -> Selection:
 
 
 def read_rooms(value: object) -> list[str]:
-    """Names of rooms. Raises DecodeError if they are none."""
+    """Names of rooms. Raises DecodeError if they are none.
+
+    In JavaScript a room may have a number for a name. Here it is what is written so.
+    """
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(room, str) for room in value):
+    if not isinstance(value, list):
         raise DecodeError("names of rooms are a list of text")
-    return value
+    if all(type(room) is str for room in value):
+        return value
+    return [_room(room) for room in value]
+
+
+def _room(value: object) -> str:
+    if type(value) is not str and type(value) is not int:
+        raise DecodeError("names of rooms are a list of text")
+    return str(value)
 
 
 def read_packet(value: object) -> list[Any]:
