@@ -194,14 +194,11 @@ class ClusterAdapter(MemoryAdapter):
 
     def _ask(self, request: Request, type: int, data: dict[str, Any]) -> None:
         self._requests[request.id] = request
-        try:
-            # The names come first: whoever is named is counted, too.
-            self.name_nodes(request.named)
-            self.count_nodes(request.counted)
-            self.publish(type, data)
-        except BaseException:
-            request.lost()
-            raise
+        # The names come first: whoever is named is counted, too.
+        self.name_nodes(request.named)
+        self.count_nodes(request.counted)
+        # If this raises, whoever asks gives up on the acknowledgement, and that on the request.
+        self.publish(type, data)
         if self._check_timer is None and self._requests:
             self._watch()
 
