@@ -104,10 +104,16 @@ class Follower:
 class Command:
     """Something that Redis is to do. Whoever makes it may say who is to hear of the reply."""
 
-    __slots__ = ("_done",)
+    __slots__ = ("_done", "refused")
 
     def __init__(self, done: Callable[[Any, str | None], None] | None = None) -> None:
+        #: Whether it is known that it was not done.
+        self.refused = False
         #: Called once, with the reply and None, or with None and a sentence that says what failed.
+        self._done = done
+
+    def then(self, done: Callable[[Any, str | None], None]) -> None:
+        """Call ``done``, as if it had been given at the beginning."""
         self._done = done
 
     def answered(self, reply: Any) -> None:
@@ -116,8 +122,9 @@ class Command:
         if done is not None:
             done(reply, None)
 
-    def failed(self, reason: str) -> None:
-        """It was not done, or nobody knows."""
+    def failed(self, reason: str, refused: bool = False) -> None:
+        """Nobody knows whether it was done; or, if it was ``refused``, it was not."""
+        self.refused = refused
         done, self._done = self._done, None
         if done is not None:
             done(None, reason)

@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("siocore.redis needs coredis and msgspec: pip install 'siocore[redis]'") from error
 
-from siocore.redis._clusters import PubSub, PythonSocketIO, ShardedPubSub
+from siocore.redis._clusters import PubSub, PythonSocketIO, ShardedPubSub, Streams
 from siocore.redis._emitters import Emitter
 
-__all__ = ["Emitter", "PubSub", "PythonSocketIO", "ShardedPubSub"]
+__all__ = ["Emitter", "PubSub", "PythonSocketIO", "ShardedPubSub", "Streams"]

@@ -9,10 +9,11 @@ from typing import Any
 from siocore.cluster.classic import ClassicCluster
 from siocore.cluster.python_socketio import PythonSocketIOCluster
 from siocore.cluster.sharded import ShardedCluster
+from siocore.cluster.streams import StreamsCluster
 from siocore.redis._address import parse_address
 from siocore.redis._driver import RedisDriver, Timing
 
-__all__ = ["PubSub", "PythonSocketIO", "ShardedPubSub"]
+__all__ = ["PubSub", "PythonSocketIO", "ShardedPubSub", "Streams"]
 
 
 class PubSub(ClassicCluster):
@@ -61,6 +62,26 @@ class ShardedPubSub(ShardedCluster):
 
     ``url``, ``ssl_context`` and ``timeout`` are those of :class:`PubSub`; other options are those of
     :class:`siocore.cluster.sharded.ShardedCluster`.
+
+    Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Keep the connection to Redis: for whoever serves."""
+        await self._driver.run(ready)
+
+
+class Streams(StreamsCluster):
+    """Redis streams, with the wire of Node.js' @socket.io/redis-streams-adapter 0.3; offers ``recovery``.
+
+    ``url``, ``ssl_context`` and ``timeout`` are those of :class:`PubSub`; other options are those of
+    :class:`siocore.cluster.streams.StreamsCluster`.
 
     Raises ValueError for a URL that is none.
     """

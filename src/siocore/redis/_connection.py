@@ -14,7 +14,7 @@ from anyio import TASK_STATUS_IGNORED, Lock
 from anyio.abc import TaskStatus
 from coredis.connection import BaseConnection, TCPConnection, UnixDomainSocketConnection
 from coredis.constants.resp import DataType
-from coredis.exceptions import RedisError
+from coredis.exceptions import ConnectionError as ConnectionLost
 from coredis.parser import NotEnoughData
 
 __all__ = ["Arguments", "PipedConnection", "PipedTCPConnection", "PipedUnixConnection", "Pipeline"]
@@ -24,7 +24,7 @@ Arguments = tuple[Any, ...]
 
 
 class Pipeline:
-    """Several commands that leave together. ``done`` is called with each reply, or RedisError, in order."""
+    """Several commands that leave together. ``done`` is called with each reply, or an error, in order."""
 
     #: What coredis' reader asks of whatever it has in its queue.
     current_decode = False
@@ -47,7 +47,7 @@ class Pipeline:
     def fail(self, error: BaseException) -> None:
         """The connection is lost."""
         while self._left:
-            self.consume(error if isinstance(error, RedisError) else RedisError(str(error)))
+            self.consume(error if isinstance(error, ConnectionLost) else ConnectionLost(str(error)))
 
 
 class PipedConnection(BaseConnection):

@@ -22,6 +22,7 @@ from typing import Any, Final, NoReturn
 
 import anyio
 from anyio.abc import TaskGroup
+from coredis.exceptions import ConnectionError as ConnectionLost
 from coredis.exceptions import RedisError
 
 from siocore.cluster.broker import Broker, Command, Follower, Kind
@@ -260,7 +261,7 @@ class _Round:
             raise
 
     def _failed(self, command: Command, error: RedisError) -> None:
-        command.failed(str(error) or type(error).__name__)
+        command.failed(str(error) or type(error).__name__, not isinstance(error, ConnectionLost))
         if self._topology.is_wrong(error):
             self._tasks.start_soon(_lose, "the Redis Cluster has changed")
 

@@ -1,0 +1,506 @@
+"""The adapter over Redis streams: Node.js' @socket.io/redis-streams-adapter 0.3.
+
+What must not be lost is an entry of a stream, which each server reads from where it was: broadcasts, joins, leaves and
+disconnections. Questions, and what else is worth nothing later, go through publish/subscribe, and so do all answers.
+
+While Redis is gone, entries wait here, bounded, and are added in order when it is back. Whether an entry was added
+whose answer was lost is found out by looking at the end of the stream: a connection's commands are carried out in
+order, so those of ours that are there are the first of those that are in question.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from siocore.cluster.adapter import ClusterAdapter, new_uid
+from siocore.cluster.broker import (
+    AddEntry,
+    Broker,
+    CountSubscribers,
+    Entry,
+    Follower,
+    Kind,
+    ListChannels,
+    Publish,
+    ReadEntries,
+)
+from siocore.cluster.cluster import BrokerCluster
+from siocore.cluster.codec import decode_msgpack, encode_json, encode_msgpack
+from siocore.cluster.messages import MessageType, array_of, literally, write_options
+from siocore.cluster.streams_recovery import Stamper, StreamSessions
+from siocore.cluster.streams_wire import order, read_entry, stream_of
+from siocore.driven import ServerEndpoint
+from siocore.errors import DecodeError, LocalProtocolError
+from siocore.socketio.adapter import MemoryAdapter, Selection
+from siocore.socketio.recovery import Missed, Returning, StoredSession
+
+if TYPE_CHECKING:
+    from siocore.codec.message import Outgoing
+    from siocore.socketio.acks import BroadcastAck
+    from siocore.socketio.namespace import Namespace
+    from siocore.socketio.socket import Socket
+
+__all__ = ["StreamsAdapter", "StreamsCluster"]
+
+_UID_LENGTH: Final = 16
+_DURABLE: Final = frozenset(
+    (
+        MessageType.BROADCAST,
+        MessageType.SOCKETS_JOIN,
+        MessageType.SOCKETS_LEAVE,
+        MessageType.DISCONNECT_SOCKETS,
+    )
+)
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class _Queue:
+    """The entries that are to be added to one stream, in order."""
+
+    __slots__ = ("asked", "last", "size", "stream", "under_way", "waiting")
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        #: Sent, and not answered yet.
+        self.under_way: deque[tuple[Fields, Callable[[str | None], None] | None]] = deque()
+        #: Not sent.
+        self.waiting: deque[tuple[Fields, Callable[[str | None], None] | None]] = deque()
+        #: Bytes of both.
+        self.size = 0
+        #: The latest of ours that was added.
+        self.last = ""
+        #: What was under way is being looked for.
+        self.asked = False
+
+
+class StreamsCluster(BrokerCluster):
+    """Servers that read each other's messages from a Redis stream."""
+
+    def __init__(
+        self,
+        *,
+        stream_name: str = "socket.io",
+        stream_count: int = 1,
+        channel_prefix: str = "socket.io",
+        sharded: bool = False,
+        max_length: int = 10_000,
+        read_count: int = 100,
+        session_key_prefix: str = "sio:session:",
+        max_queue: int = 10_000,
+        max_queue_size: int = 16_777_216,
+        broker: Broker | None = None,
+    ) -> None:
+        """
+        :param stream_name: the name of the stream, or how those of several begin; the same on all servers.
+        :param stream_count: how many streams there are: each namespace has one of them.
+        :param channel_prefix: how the names of channels begin.
+        :param sharded: whether questions and answers go through sharded publish/subscribe (Redis 7).
+        :param max_length: how many entries a stream keeps, about.
+        :param read_count: how many entries are read at once.
+        :param session_key_prefix: how the keys of sessions begin that may be recovered.
+        :param max_queue: how many entries may wait while Redis is gone, and
+        :param max_queue_size: how many bytes these may have. What comes then is dropped, and counted.
+        """
+        super().__init__(broker)
+        if stream_count < 1:
+            raise ValueError(f"there is one stream at least, not {stream_count!r}")
+        self.stream_name = stream_name
+        self.stream_count = stream_count
+        self.channel_prefix = channel_prefix
+        self.sharded = sharded
+        self.max_length = max_length
+        self.session_key_prefix = session_key_prefix
+        self._max_queue = max_queue
+        self._max_queue_size = max_queue_size
+        self._uid = ""
+        self._gap = ""
+        self._queues: dict[str, _Queue] = {}
+        self.adapters: dict[str, StreamsAdapter] = {}
+        numbers = range(1 - stream_count, stream_count)
+        for name in [stream_name] if stream_count == 1 else [f"{stream_name}-{number}" for number in numbers]:
+            self.broker.follow(Follower(name, self._entries_received, read_count))
+
+    @property
+    def uid(self) -> str:
+        return self._uid
+
+    def bind(self, hub: ServerEndpoint) -> None:
+        super().bind(hub)
+        self._uid = new_uid(hub)
+
+    def __call__(self) -> StreamsAdapter:
+        return StreamsAdapter(self)
+
+    def position(self, stream: str) -> str:
+        """The id of the latest entry of a stream that is known here."""
+        read = self.broker.followed[stream].position or "0-0"
+        queue = self._queues.get(stream)
+        return read if queue is None or order(queue.last) < order(read) else queue.last
+
+    # Outages ----------------------------------------------------------------------------------------------------
+
+    def gap(self) -> str:
+        return self._gap
+
+    def broker_lost(self, reason: str) -> None:
+        super().broker_lost(reason)
+        for queue in self._queues.values():
+            # Nothing overtakes what is there, also not when Redis is back.
+            queue.asked = bool(queue.under_way or queue.waiting)
+        for adapter in tuple(self.adapters.values()):
+            adapter.broker_gone()
+
+    def broker_connected(self, resumed: bool) -> None:
+        self._gap = ""
+        followers = [each for each in self.broker.followed.values() if resumed and each.position not in (None, "0-0")]
+        left = len(followers)
+
+        def looked(stream: str, position: str, entries: list[Entry] | None, fault: str | None) -> None:
+            nonlocal left
+            left -= 1
+            if fault is None and (not entries or order(entries[0][0]) > order(position)):
+                self._gap = f"entries of the stream {stream} are gone that were not read here"
+            if not left and self.broker.up:
+                self._resumed(resumed)
+
+        for follower in followers:
+            position = follower.position or ""
+            done = partial(looked, follower.stream, position)
+            self.broker.send(ReadEntries(follower.stream, "-", "+", 1, done))
+        if not followers:
+            self._resumed(resumed)
+
+    def _resumed(self, resumed: bool) -> None:
+        for queue in self._queues.values():
+            self._go_on(queue)
+        super().broker_connected(resumed)
+
+    # What is to be added --------------------------------------------------------------------------------------------
+
+    def add(self, stream: str, fields: Fields, done: Callable[[str | None], None] | None = None) -> bool:
+        """Add an entry, now or when Redis is back. ``done`` is called with its id, or with None if it can't be added.
+
+        False if so much waits that it was dropped.
+        """
+        queue = self._queues.get(stream)
+        if queue is None:
+            queue = self._queues[stream] = _Queue(stream)
+        if len(queue.under_way) + len(queue.waiting) >= self._max_queue or queue.size > self._max_queue_size:
+            self.dropped += 1
+            return False
+        queue.size += _size(fields)
+        if self.broker.up and not queue.waiting and not queue.asked:
+            self._send(queue, fields, done)
+        else:
+            queue.waiting.append((fields, done))
+        return True
+
+    def _send(self, queue: _Queue, fields: Fields, done: Callable[[str | None], None] | None) -> None:
+        queue.under_way.append((fields, done))
+        command = AddEntry(queue.stream, fields, self.max_length)
+        command.then(partial(self._added, queue, command))
+        self.broker.send(command)
+
+    def _added(self, queue: _Queue, command: AddEntry, identifier: str | None, fault: str | None) -> None:
+        if fault is not None and not command.refused:
+            # Perhaps it was, perhaps not: it stays where it is until that is known.
+            return
+        fields, done = queue.under_way.popleft()
+        queue.size -= _size(fields)
+        if identifier is None:
+            self.dropped += 1
+        else:
+            queue.last = identifier
+        if done is not None:
+            done(identifier)
+
+    def _go_on(self, queue: _Queue) -> None:
+        """Redis is back: find out what of that which was under way has been added, then add the rest."""
+        if queue.under_way:
+            start = f"({queue.last}" if queue.last else "-"
+            self.broker.send(ReadEntries(queue.stream, start, "+", self.max_length * 2, partial(self._found, queue)))
+        else:
+            queue.asked = False
+            self._send_waiting(queue)
+
+    def _found(self, queue: _Queue, entries: list[Entry] | None, fault: str | None) -> None:
+        if entries is None:
+            return
+        queue.asked = False
+        own = self._uid.encode()
+        for identifier, fields in entries:
+            if fields.get(b"uid") == own and queue.under_way and tuple(fields.items()) == queue.under_way[0][0]:
+                added, done = queue.under_way.popleft()
+                queue.size -= _size(added)
+                queue.last = identifier
+                if done is not None:
+                    done(identifier)
+        queue.waiting.extendleft(reversed(queue.under_way))
+        queue.under_way.clear()
+        self._send_waiting(queue)
+
+    def _send_waiting(self, queue: _Queue) -> None:
+        waiting, queue.waiting = queue.waiting, deque()
+        for fields, done in waiting:
+            self._send(queue, fields, done)
+
+    # What was added by others ---------------------------------------------------------------------------------------
+
+    def _entries_received(self, stream: str, entries: list[Entry]) -> None:
+        for identifier, fields in entries:
+            adapter = self.adapters.get(fields.get(b"nsp", b"").decode("utf-8", "replace"))
+            if adapter is not None:
+                adapter.entry_received(identifier, fields)
+
+
+class StreamsAdapter(ClusterAdapter):
+    """The rooms of one namespace, with those of other servers."""
+
+    __slots__ = ("_channel", "_own_channel", "_queue", "_sessions", "_stamper", "_stream", "_streams")
+
+    def __init__(self, cluster: StreamsCluster) -> None:
+        super().__init__(cluster)
+        self._streams = cluster
+        self._stamper: Stamper | None = None
+        self._sessions: StreamSessions | None = None
+        # Events that wait for their entries, with those behind them, in order.
+        self._queue: deque[_Event] = deque()
+
+    def open(self, namespace: Namespace) -> None:
+        super().open(namespace)
+        cluster = self._streams
+        self._stream = stream_of(namespace.name, cluster.stream_name, cluster.stream_count)
+        self._channel = f"{cluster.channel_prefix}#{namespace.name}#"
+        self._own_channel = f"{self._channel}{cluster.uid}#"
+        cluster.adapters[namespace.name] = self
+        for channel in (self._channel, self._own_channel):
+            cluster.broker.subscribe(Kind.SHARD if cluster.sharded else Kind.CHANNEL, channel, self)
+
+    def close(self) -> None:
+        cluster = self._streams
+        for channel in (self._channel, self._own_channel):
+            cluster.broker.unsubscribe(Kind.SHARD if cluster.sharded else Kind.CHANNEL, channel, self)
+        cluster.adapters.pop(self.namespace.name, None)
+        super().close()
+
+    def broker_gone(self) -> None:
+        """Redis is gone: nobody waits for it."""
+        self.give_up()
+        for event in self._queue:
+            event.ready = True
+        self._deliver_ready()
+        if self._sessions is not None:
+            self._sessions.broker_gone()
+
+    # How messages travel --------------------------------------------------------------------------------------------
+
+    def publish(self, type: int, data: dict[str, Any] | None = None) -> None:
+        if type in _DURABLE and (data is None or "requestId" not in data):
+            self._add(type, data)
+        else:
+            self._send(self._channel, type, data)
+
+    def publish_broadcast(self, data: tuple[object, ...], message: Outgoing, selection: Selection) -> None:
+        self._add_event(data, message, selection, None)
+
+    def respond(self, uid: str, type: int, data: dict[str, Any]) -> None:
+        self._send(f"{self._channel}{uid}#", type, data)
+
+    def count_nodes(self, done: Callable[[int | None, str | None], None]) -> None:
+        self._streams.broker.send(CountSubscribers(self._channel, self._streams.sharded, done))
+
+    def name_nodes(self, done: Callable[[frozenset[str] | None, str | None], None]) -> None:
+        start = len(self._channel)
+
+        def named(channels: list[str] | None, fault: str | None) -> None:
+            done(None if channels is None else frozenset(each[start:-1] for each in channels), fault)
+
+        pattern = f"{literally(self._channel)}{'[0-9a-f]' * _UID_LENGTH}#"
+        self._streams.broker.send(ListChannels(pattern, self._streams.sharded, named))
+
+    def message_received(self, channel: str, data: bytes) -> None:
+        """A message was published on one of the channels. Whatever is wrong with it, this raises nothing."""
+        try:
+            self.envelope_received(decode_msgpack(data))
+        except DecodeError as error:
+            self._streams.garbage_received(channel, str(error))
+
+    def entry_received(self, identifier: str, fields: dict[bytes, bytes]) -> None:
+        """An entry of the stream that names this namespace. Whatever is wrong with it, this raises nothing."""
+        if fields.get(b"uid") == self._streams.uid.encode():
+            return
+        try:
+            self.envelope_received(read_entry(fields), identifier)
+        except DecodeError as error:
+            self._streams.garbage_received(self._stream, str(error))
+
+    def _send(self, channel: str, type: int, data: dict[str, Any] | None) -> None:
+        envelope: dict[str, Any] = {"type": type}
+        if data is not None:
+            envelope["data"] = data
+        envelope |= {"uid": self._streams.uid, "nsp": self.namespace.name}
+        payload = encode_msgpack(envelope)
+        self._streams.broker.send(Publish(channel, payload, self._streams.sharded, self._sent))
+
+    def _sent(self, receivers: int | None, fault: str | None) -> None:
+        if fault is not None:
+            self._streams.dropped += 1
+
+    def _add(self, type: int, data: dict[str, Any] | None) -> None:
+        text = b"" if data is None else encode_json(data)
+        if text is None:
+            text = b64encode(encode_msgpack(data))
+        self._streams.add(self._stream, self._fields(type, text))
+
+    def _fields(self, type: int, text: bytes) -> Fields:
+        named = (
+            (b"uid", self._streams.uid.encode()),
+            (b"nsp", self.namespace.name.encode()),
+            (b"type", b"%d" % type),
+        )
+        return (*named, (b"data", text)) if text else named
+
+    def _add_event(
+        self,
+        data: tuple[object, ...],
+        message: Outgoing,
+        selection: Selection,
+        done: Callable[[str | None], None] | None,
+    ) -> bool:
+        array = array_of(message)
+        options = write_options(selection)
+        if array is not None:
+            # What clients get has the same JSON in it.
+            text = b'{"packet":{"type":2,"data":%b},"opts":%b}' % (array, encode_json(options) or b"")
+        else:
+            packet = {"packet": {"type": 2, "data": list(data)}, "opts": options}
+            text = encode_json(packet) or b64encode(encode_msgpack(packet))
+        return self._streams.add(self._stream, self._fields(MessageType.BROADCAST, text), done)
+
+    # Recovery -------------------------------------------------------------------------------------------------------
+
+    def start_recovery(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self._stamper = Stamper(self)
+        self._sessions = StreamSessions(self._streams, self)
+        # It stands where events are handed to sockets.
+        self._memory = self._stamper  # type: ignore[assignment]
+
+    def broadcast(
+        self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
+    ) -> None:
+        if self._stamper is None:
+            super().broadcast(data, message, selection, ack)
+            return
+        # What clients get has the id of its entry in it, which only Redis knows.
+        event = _Event(data, message, selection, ack)
+        if ack is not None and not selection.local:
+            self._ask_clients(data, selection, ack)
+            ack.hold()
+        elif not selection.local:
+            waits = self._streams.up and not selection.volatile
+            if self._add_event(data, message, selection, partial(self._added, event) if waits else None):
+                event.ready = not waits
+        self._queue.append(event)
+        self._deliver_ready()
+
+    def _added(self, event: _Event, identifier: str | None) -> None:
+        if not event.ready:
+            event.ready = True
+            event.offset = identifier
+            self._deliver_ready()
+
+    def _deliver_ready(self) -> None:
+        assert self._stamper is not None or not self._queue
+        while self._queue and self._queue[0].ready:
+            event = self._queue.popleft()
+            self._deliver(event.data, event.message, event.selection, event.ack, event.offset)
+            if event.ack is not None and not event.selection.local:
+                event.ack.release()
+
+    def _deliver(
+        self,
+        data: tuple[object, ...],
+        message: Outgoing,
+        selection: Selection,
+        ack: BroadcastAck | None,
+        offset: str | None,
+    ) -> None:
+        assert self._stamper is not None
+        self._stamper.offset = offset
+        MemoryAdapter.broadcast(self, data, message, selection, ack)
+        if offset is not None and self._sessions is not None:
+            self._sessions.heard(offset, data, message, selection)
+
+    def event_received(self, data: list[Any], selection: Selection, offset: str | None) -> None:
+        if self._stamper is None:
+            super().event_received(data, selection, offset)
+            return
+        self._stamper.offset = offset
+        super().event_received(data, selection, offset)
+        if offset is not None and self._sessions is not None and not selection.volatile:
+            try:
+                message = self.namespace.encode(2, data, None)
+            except LocalProtocolError:
+                return
+            self._sessions.heard(offset, tuple(data), message, selection)
+
+    @property
+    def stream(self) -> str:
+        """The stream of this namespace."""
+        return self._stream
+
+    def position(self) -> str:
+        # A namespace is asked before it is open only if nobody is in it.
+        return self._streams.position(self._stream)
+
+    def persist_session(self, session: StoredSession) -> None:
+        if self._sessions is not None:
+            self._sessions.persist(session)
+
+    def restore_session(self, pid: str, returning: Returning) -> None:
+        if self._sessions is not None:
+            self._sessions.restore(returning)
+
+    def missed_events(self, session: StoredSession, offset: str | None) -> list[Missed] | None:
+        return None if self._sessions is None else self._sessions.missed(session)
+
+    def holds_session(self, sid: str) -> bool:
+        # That is for Redis to know. Nobody guesses an id.
+        return False
+
+    def holds_sessions(self) -> bool:
+        return False
+
+    def stop_recovery(self) -> None:
+        if self._sessions is not None:
+            self._sessions.clear()
+
+    def add(self, socket: Socket) -> None:
+        super().add(socket)
+        if self._sessions is not None and socket.recovery is not None:
+            self._sessions.admitted(socket.recovery.pid)
+
+
+class _Event:
+    """An event on its way to our own clients."""
+
+    __slots__ = ("ack", "data", "message", "offset", "ready", "selection")
+
+    def __init__(
+        self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
+    ) -> None:
+        self.data = data
+        self.message = message
+        self.selection = selection
+        self.ack = ack
+        self.ready = True
+        self.offset: str | None = None
+
+
+def _size(fields: Fields) -> int:
+    return sum(len(name) + len(value) for name, value in fields)
