@@ -36,6 +36,7 @@ from siocore.testing.app_client import AppClient, Dial
 from siocore.testing.client import ReceivedEvent, TestClient
 from siocore.testing.clock import ManualClock
 from siocore.testing.engine_client import EngineClient
+from siocore.testing.model_redis import ModelRedis
 from siocore.testing.network import Link, Network, Pipe, Stream
 from siocore.testing.scripted import ScriptedServer
 from siocore.testing.server import TestServer
@@ -48,6 +49,7 @@ __all__ = [
     "EngineClient",
     "Link",
     "ManualClock",
+    "ModelRedis",
     "Network",
     "Pipe",
     "ReceivedEvent",
