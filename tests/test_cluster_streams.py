@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from siocore import Server, Socket
-from siocore.cluster.broker import AddEntry
+from siocore import LocalProtocolError, Server, Socket
+from siocore.cluster.broker import AddEntry, Broker
 from siocore.cluster.codec import decode_msgpack, encode_msgpack
 from siocore.cluster.streams import StreamsCluster
+from siocore.cluster.streams_emitter import StreamsEmitter
 from siocore.cluster.streams_wire import read_entry, stream_of
 from siocore.errors import DecodeError
 from siocore.events import Outage
@@ -501,3 +502,44 @@ def test_a_session_that_nobody_has_stored_is_none() -> None:
         client = TestClient(nodes.servers[0])
         client.connect(auth={"pid": "p", "offset": "1-1"})
         assert client.connected
+
+
+# Processes that only send -------------------------------------------------------------------------------------------
+
+
+def test_the_emitter_adds_what_npms_emitter_adds() -> None:
+    nodes = Nodes(2)
+    client = nodes.client(0)
+    broker = Broker()
+    nodes.redis.attach(broker)
+    nodes.settle()
+    emitter = StreamsEmitter(broker)
+    emitter.to("a").except_("b").volatile.emit("e", 1)
+    emitter.emit("b", b"\x01")
+    emitter.sockets_join("r")
+    emitter.in_("r").sockets_leave("r")
+    emitter.of("/other").server_side_emit("se", 1)
+    recorded = [
+        (
+            b"/",
+            b"3",
+            '{"packet":{"type":2,"data":["e",1]},"opts":{"rooms":["a"],"flags":{"volatile":true},"except":["b"]}}',
+        ),
+        (b"/", b"3", "gqZwYWNrZXSCpHR5cGUCpGRhdGGSoWLEAQGkb3B0c4Olcm9vbXOQpWZsYWdzgKZleGNlcHSQ"),
+        (b"/", b"4", '{"opts":{"rooms":[],"except":[],"flags":{}},"rooms":["r"]}'),
+        (b"/", b"5", '{"opts":{"rooms":["r"],"except":[],"flags":{}},"rooms":["r"]}'),
+        (b"/other", b"9", '{"packet":["se",1]}'),
+    ]
+    assert nodes.entries() == [
+        {b"uid": b"emitter", b"nsp": nsp, b"type": kind, b"data": data.encode()} for nsp, kind, data in recorded
+    ]
+    assert received(client) == [("b", [b"\x01"])]
+    seen: list[object] = []
+    nodes.apps[1].on_server_side("se")(seen.append)
+    emitter.server_side_emit("se", 2)
+    emitter.disconnect_sockets()
+    nodes.settle()
+    assert seen == [2]
+    assert not client.connected
+    with pytest.raises(LocalProtocolError):
+        emitter.emit("connect")

@@ -13,7 +13,7 @@ from siocore.errors import LocalProtocolError
 from siocore.socketio.adapter import EVERYBODY, Selection
 from siocore.socketio.names import check_event_name
 
-__all__ = ["ClassicEmitter", "Emitter"]
+__all__ = ["ClassicEmitter", "Emitter", "room_names"]
 
 _E = TypeVar("_E", bound="Emitter")
 
@@ -57,7 +57,7 @@ class Emitter(ABC):
 
     def to(self: _E, *rooms: str) -> _E:
         """And the members of these rooms. A socket's id is a room with that socket in it."""
-        return self._with(self._selection._replace(rooms=self._selection.rooms | frozenset(_names(rooms))))
+        return self._with(self._selection._replace(rooms=self._selection.rooms | frozenset(room_names(rooms))))
 
     def in_(self: _E, *rooms: str) -> _E:
         """:meth:`to`."""
@@ -65,7 +65,7 @@ class Emitter(ABC):
 
     def except_(self: _E, *rooms: str) -> _E:
         """But not the members of these rooms."""
-        return self._with(self._selection._replace(except_=self._selection.except_ | frozenset(_names(rooms))))
+        return self._with(self._selection._replace(except_=self._selection.except_ | frozenset(room_names(rooms))))
 
     @property
     def volatile(self: _E) -> _E:
@@ -141,10 +141,10 @@ class ClassicEmitter(Emitter):
         return ClassicEmitter(self.broker, key=self._key, namespace=namespace, done=self._done)
 
     def sockets_join(self, *rooms: str) -> None:
-        self._tell(RequestType.REMOTE_JOIN, "rooms", list(_names(rooms)))
+        self._tell(RequestType.REMOTE_JOIN, "rooms", list(room_names(rooms)))
 
     def sockets_leave(self, *rooms: str) -> None:
-        self._tell(RequestType.REMOTE_LEAVE, "rooms", list(_names(rooms)))
+        self._tell(RequestType.REMOTE_LEAVE, "rooms", list(room_names(rooms)))
 
     def disconnect_sockets(self, *, close: bool = False) -> None:
         self._tell(RequestType.REMOTE_DISCONNECT, "close", close)
@@ -169,7 +169,7 @@ class ClassicEmitter(Emitter):
         return self.of(self._namespace)
 
 
-def _names(rooms: Iterable[object]) -> dict[str, None]:
+def room_names(rooms: Iterable[object]) -> dict[str, None]:
     """The names of rooms, each once, in their order."""
     names: dict[str, None] = {}
     for room in rooms:

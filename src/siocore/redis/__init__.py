@@ -12,6 +12,6 @@ except ImportError as error:
     raise ImportError("siocore.redis needs coredis and msgspec: pip install 'siocore[redis]'") from error
 
 from siocore.redis._clusters import PubSub, PythonSocketIO, ShardedPubSub, Streams
-from siocore.redis._emitters import Emitter
+from siocore.redis._emitters import Emitter, StreamsEmitter
 
-__all__ = ["Emitter", "PubSub", "PythonSocketIO", "ShardedPubSub", "Streams"]
+__all__ = ["Emitter", "PubSub", "PythonSocketIO", "ShardedPubSub", "Streams", "StreamsEmitter"]

@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import ssl
 from types import TracebackType
-from typing import TypeVar
+from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
 
 from siocore.cluster.broker import Broker, Command
 from siocore.cluster.emitter import ClassicEmitter
+from siocore.cluster.streams_emitter import StreamsEmitter as _StreamsEmitter
 from siocore.errors import LocalProtocolError
-from siocore.redis._address import parse_address
+from siocore.redis._address import Address, parse_address
 from siocore.redis._driver import RedisDriver, Timing
 
-__all__ = ["Emitter"]
-
-_E = TypeVar("_E", bound="Emitter")
+__all__ = ["Emitter", "StreamsEmitter"]
 
 
-class Emitter(ClassicEmitter):
-    """Events for the clients of servers with :class:`PubSub`, or with Node.js' @socket.io/redis-adapter::
+class _Connected:
+    """What emitters have in common: a connection for as long as a block lasts."""
 
-        async with siocore.redis.Emitter("redis://127.0.0.1:6379") as emitter:
-            emitter.to("room").emit("news", 1)
-
-    On trio and on asyncio. The methods queue and return, as those of a server do; leaving the block waits until all has
-    reached Redis, as :meth:`flush` does. Entering it raises ConnectionError if Redis is not there within ``timeout``
-    seconds. ``url`` and ``ssl_context`` are those of :class:`PubSub`, ``key`` is that of the servers' adapters.
-
-    Raises ValueError for a URL that is none.
-    """
-
-    __slots__ = ("_address", "_outbox", "_tasks", "_timeout")
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        key: str = "socket.io",
-        namespace: str = "/",
-        ssl_context: ssl.SSLContext | None = None,
-        timeout: float = 5.0,
-    ) -> None:
-        self._outbox = _Outbox()
-        super().__init__(self._outbox, key=key, namespace=namespace, done=self._outbox.done)
-        self._address = parse_address(url, ssl_context)
-        self._timeout = timeout
-        self._tasks: TaskGroup | None = None
+    _address: Address
+    _outbox: _Outbox
+    _tasks: TaskGroup | None
+    _timeout: float
 
     @property
     def dropped(self) -> int:
@@ -62,7 +39,7 @@ class Emitter(ClassicEmitter):
         """
         await self._outbox.drained()
 
-    async def __aenter__(self: _E) -> _E:
+    async def __aenter__(self) -> Self:
         if self._tasks is not None:
             raise LocalProtocolError("this emitter is in use already")
         self._tasks = tasks = anyio.create_task_group()
@@ -94,6 +71,68 @@ class Emitter(ClassicEmitter):
             tasks.cancel_scope.cancel()
             # Whatever has ended the block is nothing that came out of a task.
             await tasks.__aexit__(None, None, None)
+
+
+class Emitter(_Connected, ClassicEmitter):
+    """Events for the clients of servers with :class:`PubSub`, or with Node.js' @socket.io/redis-adapter::
+
+        async with siocore.redis.Emitter("redis://127.0.0.1:6379") as emitter:
+            emitter.to("room").emit("news", 1)
+
+    On trio and on asyncio. The methods queue and return, as those of a server do; leaving the block waits until all has
+    reached Redis, as :meth:`flush` does. Entering it raises ConnectionError if Redis is not there within ``timeout``
+    seconds. ``url`` and ``ssl_context`` are those of :class:`PubSub`, ``key`` is that of the servers' adapters.
+
+    Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "socket.io",
+        namespace: str = "/",
+        ssl_context: ssl.SSLContext | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self._outbox = _Outbox()
+        super().__init__(self._outbox, key=key, namespace=namespace, done=self._outbox.done)
+        self._address = parse_address(url, ssl_context)
+        self._timeout = timeout
+        self._tasks = None
+
+
+class StreamsEmitter(_Connected, _StreamsEmitter):
+    """Events for the clients of servers with :class:`Streams`, or with Node.js' @socket.io/redis-streams-adapter.
+
+    Used as :class:`Emitter`. ``stream_name``, ``stream_count`` and ``max_length`` are those of the servers' adapters.
+
+    Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        stream_name: str = "socket.io",
+        stream_count: int = 1,
+        max_length: int = 10_000,
+        namespace: str = "/",
+        ssl_context: ssl.SSLContext | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self._outbox = _Outbox()
+        super().__init__(
+            self._outbox,
+            stream_name=stream_name,
+            stream_count=stream_count,
+            max_length=max_length,
+            namespace=namespace,
+            done=self._outbox.done,
+        )
+        self._address = parse_address(url, ssl_context)
+        self._timeout = timeout
+        self._tasks = None
 
 
 class _Outbox(Broker):
