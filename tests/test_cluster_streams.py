@@ -224,6 +224,7 @@ def test_entries_whose_answers_were_lost_are_added_once(survives: int) -> None:
     nodes = Nodes(2, latency=0.1, survives=survives)
     nodes.simulation.advance(1)
     there = nodes.client(1)
+    nodes.apps[0].emit("e", -1)
     nodes.simulation.advance(1)
     for number in range(3):
         nodes.apps[0].emit("e", number)
@@ -233,7 +234,28 @@ def test_entries_whose_answers_were_lost_are_added_once(survives: int) -> None:
     nodes.simulation.advance(5)
     nodes.apps[0].emit("e", 4)
     nodes.simulation.advance(5)
-    assert numbers(there) == [0, 1, 2, 3, 4]
+    assert numbers(there) == [-1, 0, 1, 2, 3, 4]
+
+
+def test_entries_that_may_have_been_read_before_redis_lost_them_are_not_added_again() -> None:
+    nodes = Nodes(2, latency=0.1, survives=3)
+    nodes.simulation.advance(1)
+    there = nodes.client(1)
+    nodes.apps[0].emit("e", 0)
+    nodes.simulation.advance(1)
+    nodes.apps[0].emit("e", 1)
+    nodes.settle()
+    nodes.redis.cut(nodes.clusters[0].broker, 100)
+    nodes.simulation.advance(1)
+    assert numbers(there) == [0, 1]
+    nodes.redis.stop()
+    nodes.redis.start(empty=True)
+    nodes.apps[0].emit("e", 2)
+    nodes.simulation.advance(5)
+    assert numbers(there) == [2]
+    outage = nodes.outages[0][-1]
+    assert isinstance(outage, Outage)
+    assert nodes.clusters[0].dropped + outage.dropped == 1
 
 
 def test_a_reader_that_was_away_goes_on_where_it_was_and_tells_of_a_gap() -> None:

@@ -61,10 +61,12 @@ Fields = tuple[tuple[bytes, bytes], ...]
 class _Queue:
     """The entries that are to be added to one stream, in order."""
 
-    __slots__ = ("asked", "last", "size", "stream", "under_way", "waiting")
+    __slots__ = ("asked", "base", "last", "size", "stream", "under_way", "waiting")
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, base: str) -> None:
         self.stream = stream
+        #: An entry that was there before all of ours.
+        self.base = base
         #: Sent, and not answered yet.
         self.under_way: deque[tuple[Fields, Callable[[str | None], None] | None]] = deque()
         #: Not sent.
@@ -119,6 +121,7 @@ class StreamsCluster(BrokerCluster):
         self._uid = ""
         self._gap = ""
         self._queues: dict[str, _Queue] = {}
+        self._positions: dict[str, str] = {}
         self.adapters: dict[str, StreamsAdapter] = {}
         numbers = range(1 - stream_count, stream_count)
         for name in [stream_name] if stream_count == 1 else [f"{stream_name}-{number}" for number in numbers]:
@@ -136,10 +139,8 @@ class StreamsCluster(BrokerCluster):
         return StreamsAdapter(self)
 
     def position(self, stream: str) -> str:
-        """The id of the latest entry of a stream that is known here."""
-        read = self.broker.followed[stream].position or "0-0"
-        queue = self._queues.get(stream)
-        return read if queue is None or order(queue.last) < order(read) else queue.last
+        """The id of the latest entry of a stream that was handled here."""
+        return self._positions.get(stream) or self.broker.followed[stream].position or "0-0"
 
     # Outages ----------------------------------------------------------------------------------------------------
 
@@ -161,10 +162,13 @@ class StreamsCluster(BrokerCluster):
 
         def looked(stream: str, position: str, entries: list[Entry] | None, fault: str | None) -> None:
             nonlocal left
+            if fault is not None:
+                # It is gone again.
+                return
             left -= 1
-            if fault is None and (not entries or order(entries[0][0]) > order(position)):
+            if not entries or order(entries[0][0]) > order(position):
                 self._gap = f"entries of the stream {stream} are gone that were not read here"
-            if not left and self.broker.up:
+            if not left:
                 self._resumed(resumed)
 
         for follower in followers:
@@ -188,7 +192,7 @@ class StreamsCluster(BrokerCluster):
         """
         queue = self._queues.get(stream)
         if queue is None:
-            queue = self._queues[stream] = _Queue(stream)
+            queue = self._queues[stream] = _Queue(stream, self.broker.followed[stream].position or "0-0")
         if len(queue.under_way) + len(queue.waiting) >= self._max_queue or queue.size > self._max_queue_size:
             self.dropped += 1
             return False
@@ -209,39 +213,45 @@ class StreamsCluster(BrokerCluster):
         if fault is not None and not command.refused:
             # Perhaps it was, perhaps not: it stays where it is until that is known.
             return
-        fields, done = queue.under_way.popleft()
-        queue.size -= _size(fields)
         if identifier is None:
             self.dropped += 1
-        else:
-            queue.last = identifier
-        if done is not None:
-            done(identifier)
+        self._settle(queue, identifier)
 
     def _go_on(self, queue: _Queue) -> None:
         """Redis is back: find out what of that which was under way has been added, then add the rest."""
         if queue.under_way:
-            start = f"({queue.last}" if queue.last else "-"
-            self.broker.send(ReadEntries(queue.stream, start, "+", self.max_length * 2, partial(self._found, queue)))
+            start = queue.last or queue.base
+            done = partial(self._found, queue, start)
+            self.broker.send(ReadEntries(queue.stream, start, "+", self.max_length * 2, done))
         else:
             queue.asked = False
             self._send_waiting(queue)
 
-    def _found(self, queue: _Queue, entries: list[Entry] | None, fault: str | None) -> None:
+    def _found(self, queue: _Queue, start: str, entries: list[Entry] | None, fault: str | None) -> None:
         if entries is None:
             return
         queue.asked = False
         own = self._uid.encode()
         for identifier, fields in entries:
             if fields.get(b"uid") == own and queue.under_way and tuple(fields.items()) == queue.under_way[0][0]:
-                added, done = queue.under_way.popleft()
-                queue.size -= _size(added)
-                queue.last = identifier
-                if done is not None:
-                    done(identifier)
+                self._settle(queue, identifier)
+        if not entries or entries[0][0] != start:
+            # The stream is not what it was: others may have read what is gone now. Twice is worse than not at all.
+            while queue.under_way:
+                self.dropped += 1
+                self._settle(queue, None)
         queue.waiting.extendleft(reversed(queue.under_way))
         queue.under_way.clear()
         self._send_waiting(queue)
+
+    def _settle(self, queue: _Queue, identifier: str | None) -> None:
+        """It is known what has become of the first that is under way."""
+        fields, done = queue.under_way.popleft()
+        queue.size -= _size(fields)
+        if identifier is not None:
+            queue.last = identifier
+        if done is not None:
+            done(identifier)
 
     def _send_waiting(self, queue: _Queue) -> None:
         waiting, queue.waiting = queue.waiting, deque()
@@ -252,6 +262,7 @@ class StreamsCluster(BrokerCluster):
 
     def _entries_received(self, stream: str, entries: list[Entry]) -> None:
         for identifier, fields in entries:
+            self._positions[stream] = identifier
             adapter = self.adapters.get(fields.get(b"nsp", b"").decode("utf-8", "replace"))
             if adapter is not None:
                 adapter.entry_received(identifier, fields)
@@ -260,7 +271,7 @@ class StreamsCluster(BrokerCluster):
 class StreamsAdapter(ClusterAdapter):
     """The rooms of one namespace, with those of other servers."""
 
-    __slots__ = ("_channel", "_own_channel", "_queue", "_sessions", "_stamper", "_stream", "_streams")
+    __slots__ = ("_channel", "_own", "_own_channel", "_queue", "_sessions", "_stamper", "_stream", "_streams")
 
     def __init__(self, cluster: StreamsCluster) -> None:
         super().__init__(cluster)
@@ -269,6 +280,8 @@ class StreamsAdapter(ClusterAdapter):
         self._sessions: StreamSessions | None = None
         # Events that wait for their entries, with those behind them, in order.
         self._queue: deque[_Event] = deque()
+        # Those whose entries were not read yet, whether they wait for that or not.
+        self._own: deque[_Event] = deque()
 
     def open(self, namespace: Namespace) -> None:
         super().open(namespace)
@@ -305,7 +318,7 @@ class StreamsAdapter(ClusterAdapter):
             self._send(self._channel, type, data)
 
     def publish_broadcast(self, data: tuple[object, ...], message: Outgoing, selection: Selection) -> None:
-        self._add_event(data, message, selection, None)
+        self._streams.add(self._stream, self._event_fields(data, message, selection))
 
     def respond(self, uid: str, type: int, data: dict[str, Any]) -> None:
         self._send(f"{self._channel}{uid}#", type, data)
@@ -332,6 +345,8 @@ class StreamsAdapter(ClusterAdapter):
     def entry_received(self, identifier: str, fields: dict[bytes, bytes]) -> None:
         """An entry of the stream that names this namespace. Whatever is wrong with it, this raises nothing."""
         if fields.get(b"uid") == self._streams.uid.encode():
+            if self._own:
+                self._own_entry(identifier, tuple(fields.items()))
             return
         try:
             self.envelope_received(read_entry(fields), identifier)
@@ -364,13 +379,7 @@ class StreamsAdapter(ClusterAdapter):
         )
         return (*named, (b"data", text)) if text else named
 
-    def _add_event(
-        self,
-        data: tuple[object, ...],
-        message: Outgoing,
-        selection: Selection,
-        done: Callable[[str | None], None] | None,
-    ) -> bool:
+    def _event_fields(self, data: tuple[object, ...], message: Outgoing, selection: Selection) -> Fields:
         array = array_of(message)
         options = write_options(selection)
         if array is not None:
@@ -379,7 +388,7 @@ class StreamsAdapter(ClusterAdapter):
         else:
             packet = {"packet": {"type": 2, "data": list(data)}, "opts": options}
             text = encode_json(packet) or b64encode(encode_msgpack(packet))
-        return self._streams.add(self._stream, self._fields(MessageType.BROADCAST, text), done)
+        return self._fields(MessageType.BROADCAST, text)
 
     # Recovery -------------------------------------------------------------------------------------------------------
 
@@ -396,26 +405,39 @@ class StreamsAdapter(ClusterAdapter):
         if self._stamper is None:
             super().broadcast(data, message, selection, ack)
             return
-        # What clients get has the id of its entry in it, which only Redis knows.
+        # What clients get has the id of its entry in it, which only Redis knows; and they get all events in the order
+        # of the stream, so that an offset says all. So ours are delivered when they are read, like those of others.
         event = _Event(data, message, selection, ack)
         if ack is not None and not selection.local:
             self._ask_clients(data, selection, ack)
             ack.hold()
         elif not selection.local:
-            waits = self._streams.up and not selection.volatile
-            if self._add_event(data, message, selection, partial(self._added, event) if waits else None):
-                event.ready = not waits
+            event.fields = self._event_fields(data, message, selection)
+            if self._streams.add(self._stream, event.fields, partial(self._added, event)):
+                event.ready = not self._streams.up
+                self._own.append(event)
         self._queue.append(event)
         self._deliver_ready()
 
     def _added(self, event: _Event, identifier: str | None) -> None:
-        if not event.ready:
+        if identifier is None:
+            # It will not be read.
+            event.fields = None
             event.ready = True
-            event.offset = identifier
             self._deliver_ready()
 
+    def _own_entry(self, identifier: str, fields: Fields) -> None:
+        """An entry of ours was read: the next one, unless what was before it has got lost."""
+        while self._own:
+            event = self._own.popleft()
+            if event.fields == fields and not event.ready:
+                event.offset = identifier
+            event.ready = True
+            if event.fields == fields:
+                break
+        self._deliver_ready()
+
     def _deliver_ready(self) -> None:
-        assert self._stamper is not None or not self._queue
         while self._queue and self._queue[0].ready:
             event = self._queue.popleft()
             self._deliver(event.data, event.message, event.selection, event.ack, event.offset)
@@ -448,6 +470,11 @@ class StreamsAdapter(ClusterAdapter):
             except LocalProtocolError:
                 return
             self._sessions.heard(offset, tuple(data), message, selection)
+
+    @property
+    def owes_entries(self) -> bool:
+        """Whether clients here have had events without an offset whose entries were not read yet."""
+        return any(event.ready for event in self._own)
 
     @property
     def stream(self) -> str:
@@ -489,7 +516,7 @@ class StreamsAdapter(ClusterAdapter):
 class _Event:
     """An event on its way to our own clients."""
 
-    __slots__ = ("ack", "data", "message", "offset", "ready", "selection")
+    __slots__ = ("ack", "data", "fields", "message", "offset", "ready", "selection")
 
     def __init__(
         self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
@@ -498,6 +525,9 @@ class _Event:
         self.message = message
         self.selection = selection
         self.ack = ack
+        #: Its entry, if it has one.
+        self.fields: Fields | None = None
+        #: Whether it need not wait any more, with its offset or without.
         self.ready = True
         self.offset: str | None = None
 

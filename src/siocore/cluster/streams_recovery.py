@@ -7,7 +7,7 @@ that the socket was sent, and the place at which its connection ended, so that a
 misses nothing.
 
 Never a silent gap: while Redis is gone, events reach our own clients without an offset. Who has had such an event can
-come back only from a later offset.
+come back only from an offset behind its entry.
 
 Source: @socket.io/redis-streams-adapter 0.3, persistSession and restoreSession.
 """
@@ -81,7 +81,7 @@ class Stamper:
                     own.start = own.last = _NOWHERE
                 else:
                     own.last = offset
-                    if own.start == _NOWHERE:
+                    if own.start == _NOWHERE and not self._adapter.owes_entries:
                         own.start = offset
             socket.link.send_outgoing(stamped)
 
@@ -253,10 +253,13 @@ class StreamSessions:
             self._add_entry(found, identifier, fields)
         if entries:
             position = entries[-1][0]
-        if len(entries) == _READ or order(position) < order(self._adapter.position()):
-            # It may be that we have heard of entries that were not there yet when this was asked.
+        if order(position) < order(self._adapter.position()) and (entries or rounds == 0):
+            # There are more, or we have heard of entries that were not there yet when this was asked.
             self._read_on(returning, session, found, position, rounds + 1)
             return
+        # What we have not heard of yet comes as it comes to everybody here.
+        known = order(self._adapter.position())
+        found.events = [event for event in found.events if order(event.offset) <= known]
         found.ready = True
         returning.found(session)
 

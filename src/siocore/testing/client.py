@@ -221,7 +221,7 @@ class TestClient:
 
     def _packet(self, kind: int, namespace: str, ack_id: int | None, data: Any) -> None:
         if kind == _EVENT:
-            if ack_id is None and namespace in self.pids:
+            if ack_id is None and namespace in self.pids and isinstance(data[-1], str):
                 self.offsets[namespace] = data.pop()
             event = ReceivedEvent(data[0], data[1:], namespace, ack_id)
             if self.on_event is not None:
