@@ -219,7 +219,8 @@ class StreamsCluster(BrokerCluster):
 
     def _go_on(self, queue: _Queue) -> None:
         """Redis is back: find out what of that which was under way has been added, then add the rest."""
-        if queue.under_way:
+        # What is under way and not asked for has been sent since.
+        if queue.asked and queue.under_way:
             start = queue.last or queue.base
             done = partial(self._found, queue, start)
             self.broker.send(ReadEntries(queue.stream, start, "+", self.max_length * 2, done))
