@@ -13,7 +13,7 @@ SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
 say = @printf '== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick bench-clients instructions lint docs clean peers bench-peers chromium redis valgrind
+.PHONY: help demo test bench bench-quick bench-clients bench-cluster instructions lint docs clean peers bench-peers chromium redis valgrind
 
 help:
 	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench        measure codecs, servers and clients, for about 35 minutes; writes bench/results/'
 	@echo 'make bench-quick  the servers in under five minutes: fewer of them, rougher figures'
 	@echo 'make bench-clients  the clients alone, for about five minutes (ARGS="--quick": under two)'
+	@echo 'make bench-cluster  servers that meet in Redis, for about five minutes (ARGS="--quick": under one)'
 	@echo 'make instructions count instructions; fails where a message takes more than bench/instructions/baseline.json says'
 	@echo 'make docs         build the documentation into docs/_build/html'
 	@echo 'make clean        remove what was built (not $(VENV) and node_modules)'
@@ -54,6 +55,10 @@ bench: $(VENV)/siocore.dev bench-peers
 bench-clients: $(VENV)/siocore.dev bench-peers
 	$(say) 'measuring the clients'
 	@$(BIN)/python -m bench.clients $(ARGS)
+
+bench-cluster: $(VENV)/siocore.dev bench-peers redis
+	$(say) 'measuring clusters'
+	@$(BIN)/python -m bench.cluster $(ARGS)
 
 bench-quick: $(VENV)/siocore.dev bench-peers
 	$(say) 'measuring, quickly'

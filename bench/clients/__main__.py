@@ -94,9 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     settings = settings_of(options)
     try:
-        names = _wanted((client.name for client in CLIENTS), options.clients)
+        names = wanted((client.name for client in CLIENTS), options.clients)
         clients = tuple(client for client in CLIENTS if client.name in names)
-        names = _wanted((workload.name for workload in WORKLOADS), options.only)
+        names = wanted((workload.name for workload in WORKLOADS), options.only)
         workloads = tuple(workload for workload in WORKLOADS if workload.name in names)
         cores = Cores.available()
         server_version, reason = servers.probe(SERVER)
@@ -214,7 +214,7 @@ def _fill(cell: Cell, client: Peer, workload: Workload, settings: Settings, core
     print(f"{repetition + 1}: {workload.name:9} {client.title:25} {text}", flush=True)
 
 
-def _wanted(known: Iterable[str], names: str | None) -> set[str]:
+def wanted(known: Iterable[str], names: str | None) -> set[str]:
     """Raises ValueError for a name that is not known."""
     all_names = list(known)
     wanted = all_names if names is None else [name.strip() for name in names.split(",")]

@@ -1,0 +1,1 @@
+"""The servers that are measured, two of a kind at a time."""
