@@ -277,10 +277,10 @@ def test_an_example_is_short(path: Path) -> None:
 
 
 def test_the_example_of_a_test_passes() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_chat.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_chat.py", "test_cluster.py"]
     done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_sync_client_speaks_in_the_lobby_and_hears_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,12 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+import trio
 from websockets.sync.client import ClientConnection, connect
 
+import siocore.redis
 from peers.harness import LOOPS, serve
+from redis_servers import RedisServer
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCK = re.compile(r"(?:<!-- test: (?P<name>[^>]+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
@@ -70,7 +73,41 @@ def test_every_python_example_says_how_it_is_tested() -> None:
         "options.py",
         "echo.py",
         "embedded.py",
+        "cluster.py",
     }
+
+
+def test_several_workers_serve_the_chat(folder: Path) -> None:
+    with serve("serve", "chat:io", "--workers", "4", folder=folder) as server:
+        chat_works(server.url)
+
+
+def test_the_servers_of_a_cluster_are_together(folder: Path) -> None:
+    with RedisServer() as redis:
+        path = folder / "cluster.py"
+        path.write_text(path.read_text(encoding="utf-8").replace("redis://127.0.0.1:6379", redis.url), encoding="utf-8")
+        with (
+            serve("serve", "cluster:io", folder=folder) as one,
+            serve("serve", "cluster:io", "--loop", "asyncio", folder=folder) as two,
+            client(one.url) as here,
+            client(two.url) as there,
+        ):
+            for each in (here, there):
+                each.send("40")
+                assert str(each.recv(timeout=10)).startswith('40{"sid":"')
+
+            async def tell() -> None:
+                async with siocore.redis.StreamsEmitter(redis.url) as emitter:
+                    emitter.emit("news", 1)
+
+            trio.run(tell)
+            for each in (here, there):
+                assert str(each.recv(timeout=10)).startswith('42["news",1')
+            for server in (one, two):
+                server.wait_for_line("all servers are together")
+            redis.kill()
+            for server in (one, two):
+                server.wait_for_line("only the clients of this server hear anything now")
 
 
 @pytest.mark.parametrize("loop", LOOPS)
