@@ -132,3 +132,16 @@ def test_every_module_belongs_to_one_layer() -> None:
     known = [name for names in LAYERS for name in names]
     assert len(known) == len(set(known))
     assert {component(path) for path in modules()} - {"__init__"} <= set(known)
+
+
+#: What makes programs of data.
+RUNNING = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_runs_what_it_has_received(path: Path) -> None:
+    for name, _ in imports(path):
+        assert name.partition(".")[0] not in RUNNING, f"imports {name}"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"eval", "exec", "compile", "__import__"}, node.lineno

@@ -30,7 +30,8 @@ from siocore.socketio.recovery import Missed, Returning, StoredSession, with_off
 from siocore.timers import Timer
 
 if TYPE_CHECKING:
-    from siocore.cluster.streams import StreamsAdapter, StreamsCluster
+    from siocore.cluster.streams import StreamsCluster
+    from siocore.cluster.streams_adapter import StreamsAdapter
     from siocore.codec.message import Outgoing
     from siocore.socketio.adapter import Selection
     from siocore.socketio.socket import Socket

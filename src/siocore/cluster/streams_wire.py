@@ -9,7 +9,10 @@ from typing import Any
 from siocore.cluster.codec import decode_json, decode_msgpack
 from siocore.errors import DecodeError
 
-__all__ = ["order", "read_entry", "stream_of"]
+__all__ = ["Fields", "order", "read_entry", "stream_of"]
+
+#: The fields of an entry that is to be added, in order.
+Fields = tuple[tuple[bytes, bytes], ...]
 
 
 def stream_of(namespace: str, name: str, count: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from siocore.cluster.classic import ClassicCluster
+from siocore.cluster.cluster import BrokerCluster
 from siocore.cluster.python_socketio import PythonSocketIOCluster
 from siocore.cluster.sharded import ShardedCluster
 from siocore.cluster.streams import StreamsCluster
@@ -16,7 +17,21 @@ from siocore.redis._driver import RedisDriver, Timing
 __all__ = ["PubSub", "PythonSocketIO", "ShardedPubSub", "Streams"]
 
 
-class PubSub(ClassicCluster):
+class _AtRedis(BrokerCluster):
+    """What they have in common."""
+
+    def __init__(
+        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Keep the connection to Redis: for whoever serves."""
+        await self._driver.run(ready)
+
+
+class PubSub(_AtRedis, ClassicCluster):
     """Redis Pub/Sub, with the wire of Node.js' @socket.io/redis-adapter: ``Server(adapter=PubSub("redis://..."))``.
 
     ``url`` is ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (with ``ssl_context``), ``unix:///path``,
@@ -26,18 +41,8 @@ class PubSub(ClassicCluster):
     Raises ValueError for a URL that is none.
     """
 
-    def __init__(
-        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Keep the connection to Redis: for whoever serves."""
-        await self._driver.run(ready)
-
-
-class PythonSocketIO(PythonSocketIOCluster):
+class PythonSocketIO(_AtRedis, PythonSocketIOCluster):
     """The channel of python-socketio's Redis managers, to share clients with its servers while you move.
 
     ``url``, ``ssl_context`` and ``timeout`` are those of :class:`PubSub`; other options are those of
@@ -46,18 +51,8 @@ class PythonSocketIO(PythonSocketIOCluster):
     Raises ValueError for a URL that is none.
     """
 
-    def __init__(
-        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Keep the connection to Redis: for whoever serves."""
-        await self._driver.run(ready)
-
-
-class ShardedPubSub(ShardedCluster):
+class ShardedPubSub(_AtRedis, ShardedCluster):
     """Redis' sharded Pub/Sub (Redis 7), with the wire of Node.js' ``createShardedAdapter``.
 
     ``url``, ``ssl_context`` and ``timeout`` are those of :class:`PubSub`; other options are those of
@@ -66,18 +61,8 @@ class ShardedPubSub(ShardedCluster):
     Raises ValueError for a URL that is none.
     """
 
-    def __init__(
-        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Keep the connection to Redis: for whoever serves."""
-        await self._driver.run(ready)
-
-
-class Streams(StreamsCluster):
+class Streams(_AtRedis, StreamsCluster):
     """Redis streams, with the wire of Node.js' @socket.io/redis-streams-adapter 0.3; offers ``recovery``.
 
     ``url``, ``ssl_context`` and ``timeout`` are those of :class:`PubSub`; other options are those of
@@ -85,13 +70,3 @@ class Streams(StreamsCluster):
 
     Raises ValueError for a URL that is none.
     """
-
-    def __init__(
-        self, url: str, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self._driver = RedisDriver(self.broker, parse_address(url, ssl_context), Timing(timeout=timeout))
-
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Keep the connection to Redis: for whoever serves."""
-        await self._driver.run(ready)
