@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -22,10 +21,9 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_operation_from_every_server_reaches_the_clients_of_all(
-    kind: str, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def cluster(kind: str, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The ports of its three servers."""
     redis.command("FLUSHALL")
     monkeypatch.setenv("CLUSTER_KIND", kind)
     monkeypatch.setenv("CLUSTER_URL", redis.url)
@@ -35,10 +33,25 @@ def test_every_operation_from_every_server_reaches_the_clients_of_all(
             for loop in ("trio", "asyncio")
         ]
         node = stack.enter_context(serve_node("cluster_node.js", kind, redis.url))
-        results = run_node("cluster_clients.js", kind, *(str(server.port) for server in servers), str(node["node"]))
+        yield [*(str(server.port) for server in servers), str(node["node"])]
         for server in servers:
             assert server.stop() == 0
             assert "Traceback" not in "\n".join(server.lines)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_operation_from_every_server_reaches_the_clients_of_all(
+    kind: str, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(kind, redis, monkeypatch) as ports:
+        results = run_node("cluster_clients.js", kind, *ports)
     assert results["failures"] == []
     assert results["checks"] > 150
-    assert os.environ["CLUSTER_KIND"] == kind
+
+
+def test_a_thousand_clients_of_three_servers_hear_each_broadcast_once(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster("classic", redis, monkeypatch) as ports:
+        results = run_node("cluster_load.js", *ports)
+    assert results == {"wrong": 0, "found": 1_000}
