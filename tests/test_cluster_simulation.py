@@ -39,3 +39,16 @@ def test_what_a_cluster_promises_holds_through_outages(block: int) -> None:
     assert delivered > 40 * SEEDS // BLOCKS
     assert recovered
     assert kinds == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        # An offset behind which entries were still to be added for events that had been delivered already.
+        1307,
+        # Entries that a client that came back was given, and that its server had still to hear of.
+        1526,
+    ],
+)
+def test_what_once_went_wrong(seed: int) -> None:
+    run(seed)

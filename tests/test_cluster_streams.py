@@ -490,6 +490,42 @@ def test_events_wait_for_their_entries_and_keep_their_order() -> None:
     assert task.result() == ["answer"]
 
 
+def test_events_that_wait_for_their_entries_are_delivered_when_redis_goes() -> None:
+    nodes = Recovering(latency=0.2)
+    nodes.simulation.advance(1)
+    client = TestClient(nodes.servers[0])
+    client.connect()
+    nodes.apps[0].emit("e", 1, 0)
+    nodes.settle()
+    assert received(client) == []
+    nodes.redis.stop()
+    nodes.settle()
+    assert numbers(client) == [1]
+    # Its entry, if it is read later, is not delivered again.
+    nodes.redis.start()
+    nodes.simulation.advance(5)
+    nodes.apps[0].emit("e", 2)
+    nodes.simulation.advance(5)
+    assert numbers(client) == [2]
+
+
+def test_the_offset_of_what_is_not_kept_is_that_of_what_came_before_it() -> None:
+    nodes = Recovering()
+    client = nodes.client(1)
+    nodes.apps[0].emit("e", 0)
+    nodes.settle()
+    nodes.redis.cut(nodes.clusters[1].broker, 1)
+    nodes.apps[0].volatile.emit("passing")
+    nodes.apps[0].emit("e", 1)
+    nodes.settle()
+    offsets: list[str] = []
+    client.on_event = lambda event: offsets.append(client.offsets["/"])
+    nodes.simulation.advance(2)
+    identifiers = [identifier for identifier, _ in nodes.redis.streams["socket.io"]]
+    # Both came in one read.
+    assert offsets == identifiers[1:]
+
+
 async def _asked(io: Server) -> Any:
     return await io.emit_with_ack("question")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from driver_harness import open_descriptors
 from siocore import AckTimeout, Limits, RemoteSocket, Server, Socket, Worker
 from siocore._driver.mesh import mark_of, owner_of
 from siocore._driver.mesh_link import MAX_QUEUED, IncomingLink, OutgoingLink
@@ -422,6 +423,13 @@ def test_frames_and_descriptors_arrive_in_order_whatever_their_size(tmp_path: Pa
         expected.append((2 if fd is not None else 1, payload, number))
     pair.pump()
     assert [(kind, payload) for kind, payload, _ in pair.frames] == [(kind, payload) for kind, payload, _ in expected]
+    # Those that were sent are closed here: what is open is what has arrived.
+    arrived = {
+        f"{fd} {tmp_path / str(number)}"
+        for (_, _, fd), (_, _, number) in zip(pair.frames, expected, strict=True)
+        if fd is not None
+    }
+    assert {each for each in open_descriptors() if str(tmp_path) in each} == arrived
     for (_, _, fd), (kind, _, number) in zip(pair.frames, expected, strict=True):
         assert (fd is not None) == (kind == 2)
         if fd is not None:
@@ -439,6 +447,28 @@ def test_a_link_has_room_for_so_much_and_no_more() -> None:
     assert not pair.out.has_room(MAX_QUEUED)
     pair.pump()
     assert pair.out.has_room(MAX_QUEUED)
+    pair.close()
+
+
+def test_a_descriptor_that_was_dropped_on_the_way_ends_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair()
+    fd = os.open(os.devnull, os.O_RDONLY)
+    pair.out.put(2, b"x", fd)
+    assert pair.out.descriptors == 1
+    pair.out.write(0.0)
+    assert pair.out.descriptors == 0
+    received = socket.recv_fds
+
+    def truncated(sock: socket.socket, size: int, maxfds: int) -> Any:
+        data, descriptors, _, address = received(sock, size, maxfds)
+        for each in descriptors:
+            os.close(each)
+        return data, [], socket.MSG_CTRUNC, address
+
+    monkeypatch.setattr(socket, "recv_fds", truncated)
+    pair.into.read(0.0)
+    assert pair.lost == [pair.into]
+    assert pair.frames == []
     pair.close()
 
 

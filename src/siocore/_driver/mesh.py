@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from siocore._driver.mesh_link import IncomingLink, OutgoingLink
+from siocore._driver.mesh_link import MAX_DESCRIPTORS, IncomingLink, OutgoingLink
 from siocore._driver.relay import tie
 from siocore._driver.sockets import Sockets
 from siocore._driver.wire import Wire
@@ -31,6 +31,7 @@ from siocore.endpoint.engine import EngineServerProtocol
 from siocore.endpoint.interfaces import ServerConnection
 from siocore.options import Worker
 from siocore.request import Request
+from siocore.timers import Timer
 
 __all__ = ["Mesh", "mark_of", "owner_of"]
 
@@ -39,6 +40,8 @@ _MESSAGE: Final = 1
 _CONNECTION: Final = 2
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _PARTS: Final = struct.Struct("!II")
+#: Seconds before a link that has broken is made again.
+_PAUSE: Final = 1.0
 
 
 def mark_of(index: int) -> str:
@@ -70,7 +73,8 @@ class Mesh:
         self._incoming: dict[int, IncomingLink] = {}
         # Connections that go to others at the end of this turn.
         self._departing: list[tuple[Connection, int, bytes, bytes, object]] = []
-        self._listener = _Doorway(self._path(worker.index), self._accepted)
+        self._timer: Timer | None = None
+        self._listener = _Doorway(self._path(worker.index), self._accepted, self._doorway_jammed)
         protocol.sid_mark = mark_of(worker.index)
         protocol.strays = self
         sockets.add_port(self._listener)
@@ -83,9 +87,11 @@ class Mesh:
     def claim(self, connection: ServerConnection, request: Request, upgrade: bool) -> bool:
         """Hand a request over to the worker that has its session, if there is one."""
         index = owner_of(request.parameter("sid") or "")
-        if index == self._worker.index or index not in self._outgoing or not isinstance(connection, Connection):
+        link = self._outgoing.get(index)
+        if link is None or not isinstance(connection, Connection) or type(connection.transport) is not Wire:
             return False
-        if type(connection.transport) is not Wire:
+        if link.descriptors + len(self._departing) >= MAX_DESCRIPTORS:
+            # It takes nothing at present: what waits for it must not use up what this process may open.
             return False
         output, data = connection.detach()
         self._departing.append((connection, index, output, data, request.peer))
@@ -104,13 +110,19 @@ class Mesh:
             return
         link = OutgoingLink(sock, self._sockets.poller, partial(self._outgoing_lost, index))
         uid = self._cluster.uid if self._cluster is not None else ""
-        link.put(_HELLO, json.dumps({"index": self._worker.index, "uid": uid}).encode())
+        link.put(_HELLO, json.dumps({"index": self._worker.index, "uid": uid, "pid": os.getpid()}).encode())
         old = self._outgoing.get(index)
         if old is not None:
             self._drop(old)
         self._outgoing[index] = link
         self._sockets.add_port(link)
         self._settle(index)
+
+    def _doorway_jammed(self) -> None:
+        """No descriptor is left: a listener that is watched then would be reported for ever."""
+        self._sockets.remove_port(self._listener)
+        self._listener.reopen = partial(self._sockets.add_port, self._listener)
+        self._try_again()
 
     def _accepted(self, sock: socket.socket) -> None:
         self._sockets.add_port(IncomingLink(sock, self._received, self._incoming_lost))
@@ -127,12 +139,12 @@ class Mesh:
             self._greeted(link, json.loads(payload))
 
     def _greeted(self, link: IncomingLink, hello: dict[str, Any]) -> None:
-        link.index, link.uid = hello["index"], hello["uid"]
+        link.index, link.uid, link.pid = hello["index"], hello["uid"], hello["pid"]
         old = self._incoming.get(link.index)
         if old is not None:
             self._incoming_lost(old)
         self._incoming[link.index] = link
-        if link.index not in self._outgoing:
+        if link.index not in self._outgoing or (old is not None and old.pid != link.pid):
             self._connect(link.index)
         self._settle(link.index)
 
@@ -154,8 +166,25 @@ class Mesh:
         if self._outgoing.get(index) is link:
             del self._outgoing[index]
             incoming = self._incoming.get(index)
-            if incoming is not None and self._cluster is not None:
-                self._cluster.node_left(incoming.uid)
+            if incoming is not None:
+                # It lives: what has broken is the link.
+                self._try_again()
+                if self._cluster is not None:
+                    self._cluster.node_left(incoming.uid)
+
+    def _try_again(self) -> None:
+        if self._timer is None:
+            self._timer = self._protocol.timers.arm(self._protocol.now + _PAUSE, self, 0)
+
+    def timer_expired(self, kind: int, now: float) -> None:
+        """Make the links that are missing, and accept again."""
+        self._timer = None
+        self._listener.resume()
+        for index in self._incoming:
+            if index not in self._outgoing:
+                self._connect(index)
+                if index not in self._outgoing:
+                    self._try_again()
 
     def _drop(self, link: IncomingLink | OutgoingLink) -> None:
         if link.fileno() != -1:
@@ -234,6 +263,9 @@ class Mesh:
 
     def close(self) -> None:
         """Forget the endpoint. The links are closed with the sockets of the driver."""
+        self._protocol.timers.cancel(self._timer)
+        self._timer = None
+        self._listener.close()
         self._protocol.strays = None
         self._protocol.sid_mark = ""
 
@@ -241,9 +273,12 @@ class Mesh:
 class _Doorway:
     """Where other workers connect."""
 
-    def __init__(self, path: Path, accepted: Callable[[socket.socket], None]) -> None:
+    def __init__(self, path: Path, accepted: Callable[[socket.socket], None], jammed: Callable[[], None]) -> None:
         self._path = path
         self._accepted = accepted
+        self._jammed = jammed
+        #: While it is not watched: watches it.
+        self.reopen: Callable[[], None] | None = None
         #: For the sockets of the driver: it has no connections on it.
         self.open = 0
         # Of a worker that was killed.
@@ -265,12 +300,21 @@ class _Doorway:
         while True:
             try:
                 sock, _ = self._sock.accept()
+            except BlockingIOError:
+                return
             except OSError:
+                self._jammed()
                 return
             if _is_ours(sock):
                 self._accepted(sock)
             else:
                 sock.close()
+
+    def resume(self) -> None:
+        """Accept again, if it was not watched."""
+        reopen, self.reopen = self.reopen, None
+        if reopen is not None:
+            reopen()
 
     def write(self, now: float) -> bool:
         return False

@@ -12,12 +12,14 @@ from typing import Final
 
 from siocore._driver.poller import READ, WRITE, Poller
 
-__all__ = ["MAX_QUEUED", "IncomingLink", "OutgoingLink"]
+__all__ = ["MAX_DESCRIPTORS", "MAX_QUEUED", "IncomingLink", "OutgoingLink"]
 
 #: The length of a frame without this head, and its kind.
 _HEAD: Final = Struct("!IB")
-#: Bytes that may wait for a worker that does not take them. Connections and the first message always may.
+#: Bytes that may wait for a worker that does not take them; the first message always may.
 MAX_QUEUED: Final = 16_777_216
+#: The same for connections, which cost descriptors.
+MAX_DESCRIPTORS: Final = 64
 _READ_SIZE: Final = 262_144
 #: Descriptors that one read may bring along.
 _DESCRIPTORS: Final = 64
@@ -39,6 +41,8 @@ class OutgoingLink:
         self._blocked = False
         #: Bytes that wait.
         self.queued = 0
+        #: Descriptors that wait.
+        self.descriptors = 0
         #: For the sockets of the driver: it has no connections on it.
         self.open = 0
 
@@ -53,6 +57,8 @@ class OutgoingLink:
         frame = _HEAD.pack(len(payload), kind) + payload
         self._queue.append((frame, fd))
         self.queued += len(frame)
+        if fd is not None:
+            self.descriptors += 1
 
     def read(self, now: float) -> None:
         """The poller has reported it: there is room for more, or nobody is there any more."""
@@ -85,6 +91,7 @@ class OutgoingLink:
         if fd is not None and not self._sent:
             sent = socket.send_fds(self._sock, [frame], [fd])
             os.close(fd)
+            self.descriptors -= 1
             self._queue[0] = (frame, None)
         elif self._sent or len(frame) >= _WRITE_SIZE:
             sent = self._sock.send(memoryview(frame)[self._sent :])
@@ -138,6 +145,7 @@ class IncomingLink:
         #: Which worker it comes from, and what this calls itself; known from its first frame on.
         self.index = -1
         self.uid = ""
+        self.pid = 0
         #: For the sockets of the driver: it has no connections on it.
         self.open = 0
 
@@ -146,14 +154,15 @@ class IncomingLink:
 
     def read(self, now: float) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._sock, _READ_SIZE, _DESCRIPTORS)
+            data, descriptors, flags, _ = socket.recv_fds(self._sock, _READ_SIZE, _DESCRIPTORS)
         except BlockingIOError:
             return
         except OSError:
             self._lost(self)
             return
         self._descriptors += descriptors
-        if not data:
+        if not data or flags & socket.MSG_CTRUNC:
+            # Where a descriptor was dropped, since this process may have no more, nobody knows whose the others are.
             self._lost(self)
             return
         self._input += data

@@ -61,6 +61,9 @@ def place_of_this_process() -> WorkerPlace | None:
         return None
     place = json.loads(told)
     _end_with_the_parent(place["parent"])
+    for fd in (*place["listen"], place["ready"]):
+        # Not for the processes that an application starts.
+        os.set_inheritable(fd, False)
     sockets = [socket.socket(fileno=fd) for fd in place["listen"]]
     return WorkerPlace(
         Worker(index=place["index"], count=place["count"], folder=place["folder"]), sockets, place["ready"]
@@ -174,6 +177,8 @@ class _Supervisor:
 
     def _start(self, worker: _Process) -> None:
         worker.ready_fd, theirs = os.pipe()
+        # A child of the worker may have the other end, and say nothing, when the worker is gone.
+        os.set_blocking(worker.ready_fd, False)
         listen = [sock.fileno() for sock in self._sockets[worker.index]]
         place = {
             "index": worker.index,
@@ -197,7 +202,10 @@ class _Supervisor:
         self._selector.register(worker.ready_fd, selectors.EVENT_READ, worker)
 
     def _is_ready(self, worker: _Process) -> None:
-        said = os.read(worker.ready_fd, 1)
+        try:
+            said = os.read(worker.ready_fd, 1)
+        except BlockingIOError:
+            said = b""
         self._forget_pipe(worker)
         if not said:
             # It has died, which is seen elsewhere.

@@ -38,6 +38,8 @@ class _Line:
         self.subscribed: set[tuple[Kind, str]] = set()
         self.to_redis: deque[tuple[float, Command]] = deque()
         self.from_redis: deque[tuple[float, Callable[[], None]]] = deque()
+        #: What Redis says unasked, and what is read of streams: on connections of their own.
+        self.pushed: deque[tuple[float, Callable[[], None]]] = deque()
         #: Sent, and not answered yet.
         self.pending: deque[Command] = deque()
         self.reconnect_at: float | None = 0.0
@@ -135,7 +137,7 @@ class ModelRedis:
                 heard = _matches(name, channel) if kind is Kind.PATTERN else name == channel
                 if heard and (kind is Kind.SHARD) is sharded:
                     receivers += 1
-                    self._tell(line, _receiver(line.broker, kind, name, channel, data))
+                    self._tell(line.pushed, _receiver(line.broker, kind, name, channel, data))
         return receivers
 
     # For the simulation ---------------------------------------------------------------------------------------------
@@ -153,8 +155,7 @@ class ModelRedis:
         for line in self._lines.values():
             if line.to_redis and not self._paused:
                 moments.append(line.to_redis[0][0])
-            if line.from_redis:
-                moments.append(line.from_redis[0][0])
+            moments += [each[0][0] for each in (line.from_redis, line.pushed) if each]
             if line.reconnect_at is not None and self._running and not self._paused:
                 moments.append(line.reconnect_at)
             if line.give_up_at is not None and line.up:
@@ -192,8 +193,8 @@ class ModelRedis:
         for number, line in enumerate(self._lines.values()):
             if line.to_redis and line.to_redis[0][0] <= now and not self._paused:
                 due.append((line.to_redis[0][0], number, _bound(self._arrived, line)))
-            if line.from_redis and line.from_redis[0][0] <= now:
-                due.append((line.from_redis[0][0], number, _bound(self._delivered, line)))
+            waiting = [each for each in (line.from_redis, line.pushed) if each and each[0][0] <= now]
+            due += [(each[0][0], number, _next_of(each)) for each in waiting]
             at = line.reconnect_at
             if at is not None and at <= now and self._running and not self._paused:
                 due.append((at, number, _bound(self._connect, line)))
@@ -213,10 +214,7 @@ class ModelRedis:
             line.pending.popleft()
             command.answered(reply)
 
-        self._tell(line, answered)
-
-    def _delivered(self, line: _Line) -> None:
-        line.from_redis.popleft()[1]()
+        self._tell(line.from_redis, answered)
 
     def _connect(self, line: _Line) -> None:
         line.reconnect_at = None
@@ -230,7 +228,7 @@ class ModelRedis:
             assert follower.position is not None
             start = bisect_right([_order(identifier) for identifier, _ in entries], _order(follower.position))
             for at in range(start, len(entries), follower.read_count):
-                self._tell(line, _reader(broker, follower.stream, entries[at : at + follower.read_count]))
+                self._tell(line.pushed, _reader(broker, follower.stream, entries[at : at + follower.read_count]))
         broker.connected()
 
     def _give_up(self, line: _Line) -> None:
@@ -246,6 +244,7 @@ class ModelRedis:
         line.subscribed = set()
         line.to_redis.clear()
         line.from_redis.clear()
+        line.pushed.clear()
         pending, line.pending = line.pending, deque()
         for command in pending:
             command.failed(reason)
@@ -256,11 +255,11 @@ class ModelRedis:
         for _ in range(self._survives(len(line.to_redis))):
             self._do(line.to_redis.popleft()[1])
 
-    def _tell(self, line: _Line, what: Callable[[], None]) -> None:
+    def _tell(self, queue: deque[tuple[float, Callable[[], None]]], what: Callable[[], None]) -> None:
         at = self._now + self._latency()
-        if line.from_redis:
-            at = max(at, line.from_redis[-1][0])
-        line.from_redis.append((at, what))
+        if queue:
+            at = max(at, queue[-1][0])
+        queue.append((at, what))
 
     # Commands -------------------------------------------------------------------------------------------------------
 
@@ -293,7 +292,7 @@ class ModelRedis:
         del entries[: -command.max_length]
         for line in self._lines.values():
             if line.up and command.stream in line.broker.followed:
-                self._tell(line, _reader(line.broker, command.stream, [entry]))
+                self._tell(line.pushed, _reader(line.broker, command.stream, [entry]))
         return entry[0]
 
     def _read(self, command: ReadEntries) -> list[Entry]:
@@ -310,6 +309,10 @@ class ModelRedis:
             if len(found) == command.count:
                 break
         return found
+
+
+def _next_of(queue: deque[tuple[float, Callable[[], None]]]) -> Callable[[], None]:
+    return lambda: queue.popleft()[1]()
 
 
 def _bound(function: Callable[[_Line], None], line: _Line) -> Callable[[], None]:
