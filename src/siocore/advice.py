@@ -49,8 +49,8 @@ ADVICE: dict[str, Advice] = {
     "SESSION_UNKNOWN": Advice(
         '400 with code 1, "Session ID unknown", now and then or for every second request',
         "No session has this id here: it has ended, the server was restarted, or another worker has it.",
-        "Clients connect again by themselves. Several workers need a load balancer with sticky sessions, or clients "
-        "with transports: ['websocket'].",
+        "Clients connect again by themselves. Several servers need a load balancer with sticky sessions, or clients "
+        "with transports: ['websocket']; on one machine siocore serve --workers needs neither.",
     ),
     "HANDSHAKE_METHOD": Advice(
         '400 with code 2, "Bad handshake method"',
