@@ -303,7 +303,8 @@ class Elsewhere:
 
 def test_a_request_for_a_session_elsewhere_leaves_with_what_is_still_to_be_sent() -> None:
     protocol = EngineServerProtocol()
-    protocol.strays = elsewhere = Elsewhere()
+    elsewhere = Elsewhere()
+    protocol.strays.append(elsewhere)
     connection = protocol.connection_made(("127.0.0.1", 1), 0.0)
     first = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
     stray = b"GET /engine.io/?EIO=4&transport=polling&sid=AB HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -322,7 +323,8 @@ def test_a_request_for_a_session_elsewhere_leaves_with_what_is_still_to_be_sent(
 
 def test_a_session_that_nobody_has_is_refused() -> None:
     protocol = EngineServerProtocol()
-    protocol.strays = elsewhere = Elsewhere()
+    elsewhere = Elsewhere()
+    protocol.strays.append(elsewhere)
     elsewhere.claims = False
     connection = protocol.connection_made(None, 0.0)
     connection.receive_data(b"GET /engine.io/?EIO=4&transport=polling&sid=AB HTTP/1.1\r\nHost: a\r\n\r\n", 0.0)
@@ -331,7 +333,8 @@ def test_a_session_that_nobody_has_is_refused() -> None:
 
 def test_while_it_stops_a_server_still_hands_on_what_is_another_ones() -> None:
     protocol = EngineServerProtocol()
-    protocol.strays = elsewhere = Elsewhere()
+    elsewhere = Elsewhere()
+    protocol.strays.append(elsewhere)
     one, two = protocol.connection_made(None, 0.0), protocol.connection_made(None, 0.0)
     # Half a head each, so that they are not idle.
     one.receive_data(b"GET /engine.io/?EIO=4&transport=polling&sid=AB HT", 0.0)

@@ -38,6 +38,8 @@ __all__ = [
     "ServerSideEventReceived",
     "SessionClosed",
     "SessionOpened",
+    "SharingLost",
+    "SharingRestored",
     "SocketDisconnected",
 ]
 
@@ -178,8 +180,20 @@ class AdapterUp:
 
 
 @dataclass(slots=True)
+class SharingLost:
+    """Sessions are not shared with other servers for now: requests are answered for those alone that are here."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class SharingRestored:
+    """Sessions are shared again."""
+
+
+@dataclass(slots=True)
 class GarbageReceived:
-    """Socket.IO: something arrived from the broker that no server of the cluster would send. It was dropped.
+    """Something arrived from the broker that no server of the cluster would send. It was dropped.
 
     Told once for each kind of fault.
     """
@@ -234,6 +248,8 @@ Event = (
     | AdapterDown
     | AdapterUp
     | GarbageReceived
+    | SharingLost
+    | SharingRestored
     | ListenerFailed
     | HttpRequestReceived
     | ConnectionErrored

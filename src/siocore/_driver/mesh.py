@@ -76,7 +76,7 @@ class Mesh:
         self._timer: Timer | None = None
         self._listener = _Doorway(self._path(worker.index), self._accepted, self._doorway_jammed)
         protocol.sid_mark = mark_of(worker.index)
-        protocol.strays = self
+        protocol.strays.insert(0, self)
         sockets.add_port(self._listener)
         for index in range(worker.count):
             if index != worker.index:
@@ -266,7 +266,7 @@ class Mesh:
         self._protocol.timers.cancel(self._timer)
         self._timer = None
         self._listener.close()
-        self._protocol.strays = None
+        self._protocol.strays.remove(self)
         self._protocol.sid_mark = ""
 
 

@@ -76,6 +76,7 @@ IN_PLACE = (
     "siocore.engineio.outbound",
     "siocore.engineio.revision3",
     "siocore.engineio.session",
+    "siocore.engineio.shared",
     "siocore.events",
     "siocore.http.client_websocket",
     "siocore.http.connection",

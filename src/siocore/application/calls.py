@@ -7,7 +7,9 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["Calls", "ErrorHandler", "is_awaitable", "resumed"]
+from siocore.events import GarbageReceived, SharingLost, SharingRestored
+
+__all__ = ["Calls", "ErrorHandler", "is_awaitable", "log_cluster", "resumed", "runnable"]
 
 logger = logging.getLogger("siocore")
 
@@ -19,6 +21,21 @@ _T = TypeVar("_T")
 
 def is_awaitable(value: object) -> bool:
     return hasattr(value, "__await__")
+
+
+def runnable(*parts: object) -> tuple[Any, ...]:
+    """Those parts of a server that run beside it."""
+    return tuple(part for part in parts if hasattr(part, "run"))
+
+
+def log_cluster(event: object) -> None:
+    """What the application can do nothing about, but people should know of: an event about other servers."""
+    if isinstance(event, GarbageReceived):
+        logger.warning("dropped what arrived on %.200r: %.500s", event.channel, event.reason)
+    elif isinstance(event, SharingLost):
+        logger.warning("sessions are not shared with other servers for now: %.500s", event.reason)
+    elif isinstance(event, SharingRestored):
+        logger.warning("sessions are shared with other servers again")
 
 
 @types.coroutine

@@ -7,7 +7,7 @@ from types import CoroutineType
 from typing import Any
 
 from siocore._speedups import first_step
-from siocore.application.calls import Calls, is_awaitable, logger, resumed
+from siocore.application.calls import Calls, is_awaitable, log_cluster, logger, resumed
 from siocore.application.gatekeeper import Gatekeeper
 from siocore.errors import ConnectionRefused, LocalProtocolError
 from siocore.events import (
@@ -19,7 +19,6 @@ from siocore.events import (
     ConnectRequested,
     Event,
     EventReceived,
-    GarbageReceived,
     HandshakeRequested,
     HttpRequestReceived,
     ListenerFailed,
@@ -76,9 +75,6 @@ class Dispatcher:
             return self._adapter_down(event)
         if type(event) is AdapterUp:
             return self._adapter_up(event)
-        if type(event) is GarbageReceived:
-            logger.warning("dropped what arrived on %.200r: %.500s", event.channel, event.reason)
-            return None
         if type(event) is ListenerFailed:
             return self._reported(event.error, event.socket, str(event.name))
         if type(event) is ConnectionErrored:
@@ -91,6 +87,7 @@ class Dispatcher:
             self._gatekeeper.closed(event)
         if type(event) is HttpRequestReceived:
             return event.serve(event.exchange)
+        log_cluster(event)
         return None
 
     # Events ---------------------------------------------------------------------------------------------------

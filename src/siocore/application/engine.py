@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from siocore.application.calls import Calls
+from siocore.application.calls import Calls, log_cluster, runnable
 from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.engine import EngineServerProtocol
+from siocore.endpoint.shared_sessions import SharedSessions
 from siocore.engineio.session import Session
 from siocore.events import (
     BufferFilled,
@@ -30,11 +31,16 @@ _EVENTS = ("connection", "message", "close", "slow_consumer", "connection_error"
 
 
 class EngineServer(Calls):
-    """An Engine.IO server. Options are those of :class:`siocore.ServerOptions`; the default path is ``/engine.io/``."""
+    """An Engine.IO server. Options are those of :class:`siocore.ServerOptions`; the default path is ``/engine.io/``.
 
-    def __init__(self, **options: Any) -> None:
+    ``sessions`` lets any server of a cluster answer the requests of a session: ``siocore.redis.SharedSessions``.
+    """
+
+    def __init__(self, *, sessions: SharedSessions | None = None, **options: Any) -> None:
         super().__init__()
         self.protocol = EngineServerProtocol(ServerOptions(**{"path": "/engine.io/", **options}))
+        if sessions is not None:
+            sessions.bind(self.protocol)
         self._gatekeeper = Gatekeeper(self, self.protocol)
         self._handlers: dict[str, tuple[Callable[..., Any], ...]] = {}
         self._max_running = self.protocol.options.limits.max_running_handlers
@@ -68,6 +74,11 @@ class EngineServer(Calls):
         """Answer GET and HEAD of ``path`` with ``body``."""
         self.protocol.add_resource(path, body, content_type)
 
+    @property
+    def services(self) -> Sequence[Any]:
+        """What is to run beside it as long as it is served."""
+        return runnable(self.protocol.sharing)
+
     def dispatch(self, event: Event) -> _Call | None:
         """Call the handlers of an event. What is left to await comes back as a coroutine; never raises Exception."""
         if type(event) is MessageReceived:
@@ -87,6 +98,7 @@ class EngineServer(Calls):
             return self._gatekeeper.callback_failed(event)
         if type(event) is HttpRequestReceived:
             return event.serve(event.exchange)
+        log_cluster(event)
         return None
 
     def _message(self, event: MessageReceived) -> _Call | None:

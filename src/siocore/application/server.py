@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from re import Pattern
 from typing import Any, TypeVar, overload
 
-from siocore.application.calls import Calls
+from siocore.application.calls import Calls, runnable
 from siocore.application.client_bundle import bundle_resources
 from siocore.application.dispatcher import Dispatcher
 from siocore.application.gatekeeper import Gatekeeper
 from siocore.endpoint.server import ServerProtocol
+from siocore.endpoint.shared_sessions import SharedSessions
 from siocore.events import Event
 from siocore.options import ServerOptions
 from siocore.overflow import Delayed
@@ -41,15 +42,24 @@ class Server(Calls):
     """A Socket.IO server. Its own methods are those of the namespace ``/``.
 
     Options are those of :class:`siocore.ServerOptions`, as keywords: ``Server(ping_interval=10)``. ``adapter`` makes
-    the adapter of each namespace; for a cluster it is one of those of ``siocore.redis``. Serve it with
+    the adapter of each namespace; for a cluster it is one of those of ``siocore.redis``. ``sessions`` lets any server
+    of a cluster answer the requests of a session: ``siocore.redis.SharedSessions``. Serve it with
     ``siocore.trio.serve`` or ``siocore.asyncio.serve``.
     """
 
-    def __init__(self, *, adapter: Callable[[], Adapter] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        adapter: Callable[[], Adapter] | None = None,
+        sessions: SharedSessions | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
         if adapter is None:
             adapter = _default_adapter()
         self.protocol = ServerProtocol(ServerOptions(**options), adapter=adapter)
+        if sessions is not None:
+            sessions.bind(self.protocol)
         self._root = self.protocol.of("/")
         self._dispatcher = Dispatcher(self, self._root, Gatekeeper(self, self.protocol))
         self.protocol.resources.update(bundle_resources(self.protocol.options))
@@ -204,8 +214,7 @@ class Server(Calls):
     @property
     def services(self) -> Sequence[Any]:
         """What is to run beside it as long as it is served."""
-        cluster = self.protocol.cluster
-        return (cluster,) if cluster is not None and hasattr(cluster, "run") else ()
+        return runnable(self.protocol.cluster, self.protocol.sharing)
 
     @property
     def dispatch(self) -> Callable[[Event], Coroutine[Any, Any, None] | None]:

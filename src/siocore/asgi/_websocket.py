@@ -129,6 +129,9 @@ class WebSocketChannel(AsgiConnection):
     def expect_body(self, reader: BodyReader) -> None:
         reader(self, b"")
 
+    def hand_to(self, session: Session) -> None:
+        self._session = session
+
     def expect_poll(self, session: Session) -> None:
         self.reject_upgrade("Bad request")
 

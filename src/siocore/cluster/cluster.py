@@ -5,15 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from siocore.cluster.broker import Broker
+from siocore.cluster.garbage import Garbage
 from siocore.driven import ServerEndpoint
 from siocore.errors import LocalProtocolError
-from siocore.events import AdapterDown, AdapterUp, GarbageReceived, Outage
+from siocore.events import AdapterDown, AdapterUp, Outage
 from siocore.socketio.adapter import Adapter
 
 __all__ = ["BrokerCluster", "Cluster"]
-
-#: The application is told of so many kinds of faults.
-_MAX_KINDS_OF_GARBAGE = 100
 
 
 class Cluster(ABC):
@@ -63,14 +61,17 @@ class BrokerCluster(Cluster):
         self.broker.watch(self)
         #: Messages to other nodes that did not leave, or may not have, since the broker was lost.
         self.dropped = 0
-        #: Messages that were dropped because no server of the cluster would send such.
-        self.garbage = 0
-        self._kinds_of_garbage: set[str] = set()
+        self._garbage = Garbage()
         self._lost_at: float | None = None
 
     @property
     def up(self) -> bool:
         return self.broker.up
+
+    @property
+    def garbage(self) -> int:
+        """Messages that were dropped because no server of the cluster would send such."""
+        return self._garbage.count
 
     def broker_lost(self, reason: str) -> None:
         self._lost_at = self.hub.now
@@ -87,11 +88,7 @@ class BrokerCluster(Cluster):
 
     def garbage_received(self, channel: str, reason: str) -> None:
         """Count a message that was dropped because of what is wrong with it: ``reason``, a sentence for people."""
-        self.garbage += 1
-        kinds = self._kinds_of_garbage
-        if reason not in kinds and len(kinds) < _MAX_KINDS_OF_GARBAGE:
-            kinds.add(reason)
-            self.hub.push_event(GarbageReceived(channel, reason))
+        self._garbage.add(self.hub, channel, reason)
 
     @abstractmethod
     def gap(self) -> str:

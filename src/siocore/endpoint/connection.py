@@ -328,6 +328,10 @@ class Connection(ServerConnection):
         if trailing and self._websocket is not None and not self.closed:
             self._read_websocket(self._websocket, trailing)
 
+    def hand_to(self, session: Session) -> None:
+        """The open WebSocket is this session's from now on."""
+        self.session = session
+
     def reject_upgrade(self, message: str) -> None:
         """Answer a request for an upgrade with a plain 400, before any 101."""
         self.respond(400, _PLAIN, message.encode(), True)

@@ -7,6 +7,7 @@ from siocore.engineio.gate cimport check_origin, check_request, revision_of
 from siocore.engineio.interfaces cimport Carrier
 from siocore.engineio.outbound cimport Outbound
 from siocore.engineio.session cimport Session
+from siocore.engineio.shared cimport SharedSession
 from siocore.link cimport Link
 from siocore.request cimport Request
 
@@ -26,7 +27,8 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cdef bint _takes_old
     cdef public dict pending
     cdef public str sid_mark
-    cdef public object strays
+    cdef public list strays
+    cdef public object sharing
 
     @cython.locals(session=Outbound)
     cpdef list take_ready(self)
@@ -48,7 +50,7 @@ cdef class EngineServerProtocol(ConnectionOwner):
     cpdef bint open_session(self, ServerConnection connection, Request request, bint upgrade, object sid) except -1
     @cython.locals(headers=tuple)
     cdef bint _answer_with_websocket(self, ServerConnection connection, Request request, Session session) except -1
-    cdef Session _open_session(self, Request request, object sid)
+    cdef Session _open_session(self, Request request, bint upgrade, object sid)
     cpdef check_new_sid(self, object sid)
     cdef bytes _open_packet(self, Session session, str transport)
     cdef _engine_request(self, ServerConnection connection, Request request, bint upgrade)

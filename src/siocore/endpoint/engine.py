@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 from siocore.advice import ADVICE
 from siocore.browsers import Cookie
@@ -24,13 +25,14 @@ from siocore.codec.message import ControlPacket, Outgoing, message_of
 from siocore.driven import DrivenConnection
 from siocore.endpoint.connection import Connection
 from siocore.endpoint.handshakes import PendingHandshake
-from siocore.endpoint.interfaces import ConnectionOwner, ServerConnection, StrayHandler
+from siocore.endpoint.interfaces import ConnectionOwner, Pending, ServerConnection, StrayHandler
 from siocore.endpoint.resources import VARY, Answerable, StaticResource
 from siocore.engineio.gate import Refusal, check_origin, check_request, check_upgrade, revision_of
 from siocore.engineio.interfaces import Headers
 from siocore.engineio.outbound import Outbound
 from siocore.engineio.revision3 import LegacySession
 from siocore.engineio.session import Session
+from siocore.engineio.shared import SharedSession
 from siocore.errors import LocalProtocolError
 from siocore.events import (
     BufferFilled,
@@ -48,6 +50,9 @@ from siocore.http.extra_headers import extra_headers
 from siocore.options import TRANSPORTS, HttpCompression, ServerOptions
 from siocore.overflow import SlowConsumer
 from siocore.request import Request
+
+if TYPE_CHECKING:
+    from siocore.endpoint.shared_sessions import SharedSessions
 
 __all__ = ["EngineServerProtocol"]
 
@@ -83,6 +88,7 @@ class EngineServerProtocol(ConnectionOwner):
         "pending",
         "resources",
         "sessions",
+        "sharing",
         "sid_mark",
         "strays",
     )
@@ -93,12 +99,14 @@ class EngineServerProtocol(ConnectionOwner):
         self.connections: set[ServerConnection] = set()
         #: What is answered from memory, by path.
         self.resources: dict[str, Answerable] = {}
-        #: The handshakes that wait for the application, by their connections.
-        self.pending: dict[ServerConnection, PendingHandshake] = {}
+        #: What waits for a decision, by its connection: handshakes for the application, upgrades for another server.
+        self.pending: dict[ServerConnection, Pending] = {}
         #: How the ids of sessions begin, where that says whose they are.
         self.sid_mark = ""
-        #: Whoever knows where the sessions are that are not here, if there are several servers.
-        self.strays: StrayHandler | None = None
+        #: Those who may know where the sessions are that are not here, if there are several servers. Asked in turn.
+        self.strays: list[StrayHandler] = []
+        #: Set if other servers get requests for our sessions, and we for theirs.
+        self.sharing: SharedSessions | None = None
         options = self.options
         self._asks = options.allow_request is not None or options.generate_session_id is not None
         self._takes_old = options.allow_eio3
@@ -136,6 +144,8 @@ class EngineServerProtocol(ConnectionOwner):
             connection = pending.drop()
             if connection is not None:
                 connection.respond(503, _PLAIN, _STOPPING, True)
+        if self.sharing is not None:
+            self.sharing.shutdown()
         for session in list(self.sessions.values()):
             session.close("server shutting down", code=1001)
         self._close_idle_connections()
@@ -168,11 +178,7 @@ class EngineServerProtocol(ConnectionOwner):
         """The head of a request arrived on ``connection``."""
         if self.stopping and not self._is_last_poll(request):
             # Its session may be another server's, which still has something to say to it.
-            if (
-                self.strays is None
-                or not self._is_ours(request.path)
-                or not self.strays.claim(connection, request, upgrade)
-            ):
+            if not self._is_ours(request.path) or not self._is_claimed(connection, request, upgrade):
                 connection.respond(503, _PLAIN, _STOPPING, True)
         elif self._is_ours(request.path):
             self._engine_request(connection, request, upgrade)
@@ -235,6 +241,10 @@ class EngineServerProtocol(ConnectionOwner):
             data = data[start:]
         self.push_received(MessageReceived(session, data))
 
+    def session_upgrades(self, session: SharedSession) -> None:
+        if self.sharing is not None:
+            self.sharing.upgrade_in_order(session)
+
     def session_has_packets(self, session: Outbound) -> None:
         self._to_flush.append(session)
         if len(self._to_flush) == 1 and self.wake is not None:
@@ -269,7 +279,7 @@ class EngineServerProtocol(ConnectionOwner):
             return
         verdict = check_request(request, upgrade, self.options, self.sessions)
         if isinstance(verdict, Refusal):
-            if verdict.code == 1 and self.strays is not None and self.strays.claim(connection, request, upgrade):
+            if verdict.code == 1 and self.strays and self._is_claimed(connection, request, upgrade):
                 return
             self._refuse(connection, request, upgrade, verdict)
         elif upgrade:
@@ -282,7 +292,9 @@ class EngineServerProtocol(ConnectionOwner):
         elif request.method == "GET":
             connection.expect_poll(verdict)
         elif request.method == "POST":
-            if verdict.post_started(connection):
+            if type(verdict) is SharedSession and verdict.far_posts and self.sharing is not None:
+                self.sharing.post_in_order(connection, verdict)
+            elif verdict.post_started(connection):
                 connection.expect_post(verdict)
         else:
             connection.respond(
@@ -290,6 +302,10 @@ class EngineServerProtocol(ConnectionOwner):
             )
             context: dict[str, object] = {"name": "METHOD_NOT_ALLOWED", "method": request.method[:100]}
             self._report(request, Refusal(3, context, "METHOD_NOT_ALLOWED"))
+
+    def _is_claimed(self, connection: ServerConnection, request: Request, upgrade: bool) -> bool:
+        """Whether somebody sees to a request for a session that is not here."""
+        return any(stray.claim(connection, request, upgrade) for stray in self.strays)
 
     def _polling_handshake(self, connection: ServerConnection, body: bytes) -> None:
         self._begin_handshake(connection, connection.request, False)
@@ -309,7 +325,7 @@ class EngineServerProtocol(ConnectionOwner):
     def open_session(self, connection: ServerConnection, request: Request, upgrade: bool, sid: str | None) -> bool:
         """Answer a handshake with a new session. False if there can be none (that was answered, too)."""
         try:
-            session = self._open_session(request, sid)
+            session = self._open_session(request, upgrade, sid)
         except Exception as error:
             # The application's generate_id raised, or made what can't be an id.
             refusal = Refusal(3, {"name": "ID_GENERATION_ERROR", "error": error}, "ID_GENERATION_ERROR")
@@ -325,8 +341,28 @@ class EngineServerProtocol(ConnectionOwner):
             headers = self._opening_headers(request, session, headers)
         connection.respond(200, headers, body)
         session.request.compact()
-        self.session_opened(session)
+        if type(session) is SharedSession and self.sharing is not None:
+            session.open_later(self.sharing.delay)
+        else:
+            self.session_opened(session)
         return True
+
+    def adopt_session(
+        self, sid: str, connection: ServerConnection, request: Request, messages: list[str | bytes]
+    ) -> None:
+        """A session moves here from another server, with its WebSocket and what the client has sent so far."""
+        if sid in self.sessions:
+            # Nobody makes the same id twice, but whoever speaks for another server can say so.
+            connection.close_websocket(1008)
+            return
+        session = self.sessions[sid] = Session(sid, self, request)
+        connection.hand_to(session)
+        session.open_websocket(connection)
+        request.compact()
+        self.session_opened(session)
+        connection.resume()
+        for message in messages:
+            session.websocket_message(connection, message)
 
     def _answer_with_websocket(self, connection: ServerConnection, request: Request, session: Session) -> bool:
         headers = self._opening_headers(request, session, ()) if self._greets else ()
@@ -353,20 +389,29 @@ class EngineServerProtocol(ConnectionOwner):
         refusal = check_upgrade(session, self.options)
         if refusal is not None:
             self.answer_refusal(connection, request, True, refusal)
-        elif connection.accept_websocket(session, self._hooked("headers", request, ())):
+        elif self.accept_upgrade(connection, request, session):
             session.websocket_opened(connection, request)
             connection.receive_trailing()
-        else:
-            self._report(request, Refusal(3, {"name": "WEBSOCKET_HANDSHAKE"}, "WEBSOCKET_HANDSHAKE"))
 
-    def _open_session(self, request: Request, sid: str | None) -> Session:
+    def accept_upgrade(self, connection: ServerConnection, request: Request, session: Session) -> bool:
+        """Let a client's WebSocket be for this session. False if its handshake is wrong (that was answered)."""
+        accepted = connection.accept_websocket(session, self._hooked("headers", request, ()))
+        if not accepted:
+            self._report(request, Refusal(3, {"name": "WEBSOCKET_HANDSHAKE"}, "WEBSOCKET_HANDSHAKE"))
+        return accepted
+
+    def _open_session(self, request: Request, upgrade: bool, sid: str | None) -> Session:
         if sid is None:
             sid = self.options.generate_id()
             if self.sid_mark and isinstance(sid, str):
                 sid = self.sid_mark + sid[len(self.sid_mark) :]
             self.check_new_sid(sid)
-        old = self._takes_old and revision_of(request) != 4
-        session = LegacySession(sid, self, request) if old else Session(sid, self, request)
+        if self._takes_old and revision_of(request) != 4:
+            session: Session = LegacySession(sid, self, request)
+        elif self.sharing is not None and not upgrade:
+            session = SharedSession(sid, self, request)
+        else:
+            session = Session(sid, self, request)
         self.sessions[sid] = session
         return session
 

@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from siocore.endpoint.exchange import Exchange
     from siocore.engineio.session import Session
 
-__all__ = ["BodyReader", "ConnectionOwner", "ServerConnection", "StrayHandler"]
+__all__ = ["BodyReader", "ConnectionOwner", "Pending", "ServerConnection", "StrayHandler"]
 
 
 class BodyReader(Protocol):
     """Whoever wants the body of the request under way."""
 
     def __call__(self, connection: ServerConnection, body: bytes) -> None: ...
+
+
+class Pending(Protocol):
+    """A request that waits until it is decided what becomes of it."""
+
+    def drop(self) -> ServerConnection | None:
+        """Nothing is waited for any more. Returns the connection that waited."""
 
 
 class StrayHandler(Protocol):
@@ -65,6 +72,10 @@ class ServerConnection(Carrier):
 
     def receive_trailing(self) -> None:
         """Read what came behind the request for the upgrade, now that the session knows its WebSocket."""
+        raise NotImplementedError
+
+    def hand_to(self, session: Session) -> None:
+        """The open WebSocket is this session's from now on."""
         raise NotImplementedError
 
     def reject_upgrade(self, message: str) -> None:

@@ -14,6 +14,7 @@ from siocore.request import Request
 if TYPE_CHECKING:
     from siocore.engineio.outbound import Outbound
     from siocore.engineio.session import Session
+    from siocore.engineio.shared import SharedSession
 
 __all__ = ["Carrier", "Headers", "SessionOwner"]
 
@@ -95,6 +96,14 @@ class SessionOwner(ServerEndpoint):
 
     def compressed(self, request: Request, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
         """The answer to ``request`` in the coding that it asks for."""
+        raise NotImplementedError
+
+    def session_opened(self, session: Session) -> None:
+        """The application is to hear of the session. Called once, and before anything else is told of it."""
+        raise NotImplementedError
+
+    def session_upgrades(self, session: SharedSession) -> None:
+        """Call ``session.far_posts_arrived()`` once all has arrived that other servers have brought for it so far."""
         raise NotImplementedError
 
     def session_message(self, session: Session, data: str | bytes, start: int) -> None:

@@ -13,5 +13,6 @@ except ImportError as error:
 
 from siocore.redis._clusters import PubSub, PythonSocketIO, ShardedPubSub, Streams
 from siocore.redis._emitters import Emitter, StreamsEmitter
+from siocore.redis._sessions import SharedSessions
 
-__all__ = ["Emitter", "PubSub", "PythonSocketIO", "ShardedPubSub", "Streams", "StreamsEmitter"]
+__all__ = ["Emitter", "PubSub", "PythonSocketIO", "ShardedPubSub", "SharedSessions", "Streams", "StreamsEmitter"]

@@ -66,6 +66,8 @@ class ModelRedis:
         self._lines: dict[Broker, _Line] = {}
         self._running = True
         self._paused = False
+        # Whether a broker may want something that was not looked at.
+        self._woken = False
         self._late: list[Command] = []
         self._ids = (0, 0)
         #: The entries of each stream.
@@ -79,6 +81,7 @@ class ModelRedis:
     def attach(self, broker: Broker) -> None:
         """Connect a broker, and keep it connected."""
         self._lines[broker] = _Line(broker)
+        broker.wake = self._wake
 
     def detach(self, broker: Broker) -> None:
         """Its process has been killed: it hears of nothing any more."""
@@ -163,7 +166,12 @@ class ModelRedis:
         return min(moments, default=None)
 
     def expire(self) -> bool:
-        return False
+        # What a server sends at the very end of its turn is seen in this one.
+        woken, self._woken = self._woken, False
+        return woken
+
+    def _wake(self) -> None:
+        self._woken = True
 
     @property
     def _now(self) -> float:
