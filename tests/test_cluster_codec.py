@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pickle
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
+import msgspec
 import pytest
 
 from siocore import LocalProtocolError, Selection
 from siocore.cluster.codec import MAX_DEPTH, decode, decode_json, decode_msgpack, encode, encode_json, encode_msgpack
-from siocore.cluster.messages import read_options, read_packet, write_options
+from siocore.cluster.messages import json_options, msgpack_options, read_options, read_packet, write_options
 from siocore.errors import DecodeError
 
 VALUE: dict[str, Any] = {
@@ -24,6 +26,14 @@ VALUE: dict[str, Any] = {
     "e": datetime(1970, 1, 1, tzinfo=UTC),
     "o": {"x": {}},
 }
+SELECTIONS = [
+    Selection(),
+    Selection(frozenset({'"é"'})),
+    Selection(frozenset({"a", "b"})),
+    Selection(frozenset({"a"}), frozenset({"b"})),
+    Selection(frozenset({"a"}), volatile=True),
+    Selection(frozenset({"a"}), compress=False),
+]
 #: What notepack.io 3.0.1 and @msgpack/msgpack 2.8.0 have written for it, both the same.
 RECORDED = bytes.fromhex(
     "89a173a5c3a9e282aca16ec0a166cb3ff8000000000000a1699800ff7fcc80d080ce00010000cf0000000100000000d3fffffffeffffffff"
@@ -54,6 +64,51 @@ def test_what_older_servers_wrote_is_read() -> None:
 def test_what_can_not_be_sent_is_the_callers_error(value: object) -> None:
     with pytest.raises(LocalProtocolError):
         encode_msgpack(value)
+
+
+class _Number(IntEnum):
+    ONE = 1
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+#: Next to what is written as it is: what looks like it, and is not.
+TRICKY: dict[str, tuple[object, object]] = {
+    "a tuple": ((1, "x"), [1, "x"]),
+    "a member of an enumeration": ([_Number.ONE], [1]),
+    "a kind of text": ({_Text("a"): _Text("b")}, {"a": "b"}),
+    "keys that are numbers": ([{1: {None: 2}}, {True: 3}], [{"1": {"null": 2}}, {"true": 3}]),
+    "the largest integer": (2**64 - 1, 2**64 - 1),
+    "a larger one": ([2**64], [float(2**64)]),
+    "the smallest integer": (-(2**63), -(2**63)),
+    "a smaller one": ({"a": -(2**63) - 1}, {"a": -float(2**63)}),
+    "infinity": ([float("inf")], [float("inf")]),
+    "changeable bytes": ([bytearray(b"x")], [b"x"]),
+    "deep below": ([[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[(1,)]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]], None),
+}
+
+
+@pytest.mark.parametrize(("value", "plain"), TRICKY.values(), ids=TRICKY)
+def test_what_only_looks_like_msgpack_is_written_as_what_it_stands_for(value: object, plain: object) -> None:
+    assert encode_msgpack(value) == msgspec.msgpack.encode(value if plain is None else plain)
+
+
+def test_what_is_too_deep_or_contains_itself_is_refused() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(LocalProtocolError, match="too deeply"):
+        encode_msgpack(endless)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_options_are_written_alike_in_either_form(selection: Selection) -> None:
+    assert (
+        decode_json(json_options(selection)) == decode_msgpack(msgpack_options(selection)) == write_options(selection)
+    )
+    assert json_options(selection) == encode_json(write_options(selection))
+    assert msgpack_options(selection) == encode_msgpack(write_options(selection))
 
 
 def deep(levels: int) -> bytes:

@@ -141,7 +141,7 @@ class ClusterAdapter(MemoryAdapter):
                 self.publish_broadcast(data, message, selection)
             else:
                 self._ask_clients(data, selection, ack)
-        super().broadcast(data, message, selection, ack)
+        MemoryAdapter.broadcast(self, data, message, selection, ack)
 
     def sockets_join(self, selection: Selection, rooms: Iterable[str]) -> None:
         names = list(rooms)

@@ -47,6 +47,9 @@ class Kind(Enum):
     PATTERN = "PSUBSCRIBE"
     SHARD = "SSUBSCRIBE"
 
+    # Each is equal to itself alone, and looked up for every message.
+    __hash__ = object.__hash__
+
 
 class Receiver(Protocol):
     """Whoever subscribes."""
@@ -118,14 +121,16 @@ class Command:
 
     def answered(self, reply: Any) -> None:
         """Redis has done it."""
-        done, self._done = self._done, None
+        done = self._done
+        self._done = None
         if done is not None:
             done(reply, None)
 
     def failed(self, reason: str, refused: bool = False) -> None:
         """Nobody knows whether it was done; or, if it was ``refused``, it was not."""
         self.refused = refused
-        done, self._done = self._done, None
+        done = self._done
+        self._done = None
         if done is not None:
             done(None, reason)
 
@@ -142,7 +147,7 @@ class Publish(Command):
         sharded: bool = False,
         done: Callable[[int | None, str | None], None] | None = None,
     ) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.channel = channel
         self.data = data
         self.sharded = sharded
@@ -154,7 +159,7 @@ class CountSubscribers(Command):
     __slots__ = ("channel", "sharded")
 
     def __init__(self, channel: str, sharded: bool, done: Callable[[int | None, str | None], None]) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.channel = channel
         self.sharded = sharded
 
@@ -165,7 +170,7 @@ class ListChannels(Command):
     __slots__ = ("pattern", "sharded")
 
     def __init__(self, pattern: str, sharded: bool, done: Callable[[list[str] | None, str | None], None]) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.pattern = pattern
         self.sharded = sharded
 
@@ -182,7 +187,7 @@ class AddEntry(Command):
         max_length: int,
         done: Callable[[str | None, str | None], None] | None = None,
     ) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.stream = stream
         self.fields = fields
         self.max_length = max_length
@@ -201,7 +206,7 @@ class ReadEntries(Command):
         count: int | None,
         done: Callable[[list[Entry] | None, str | None], None],
     ) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.stream = stream
         self.start = start
         self.end = end
@@ -216,7 +221,7 @@ class StoreValue(Command):
     def __init__(
         self, key: str, value: bytes, ttl: float, done: Callable[[None, str | None], None] | None = None
     ) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.key = key
         self.value = value
         self.ttl = ttl
@@ -228,7 +233,7 @@ class TakeValue(Command):
     __slots__ = ("key",)
 
     def __init__(self, key: str, done: Callable[[bytes | None, str | None], None]) -> None:
-        super().__init__(done)
+        Command.__init__(self, done)
         self.key = key
 
 
@@ -267,8 +272,9 @@ class Broker:
         if not self.up:
             command.failed(self.reason)
             return
-        self._commands.append(command)
-        if len(self._commands) == 1:
+        commands = self._commands
+        commands.append(command)
+        if len(commands) == 1:
             self._wake()
 
     def subscribe(self, kind: Kind, name: str, receiver: Receiver) -> None:
@@ -327,9 +333,14 @@ class Broker:
     def received(self, kind: Kind, name: str, channel: str, data: bytes) -> None:
         """A message has arrived on ``channel``, because of the subscription to ``name``."""
         subscription = self.subscriptions.get((kind, name))
-        if subscription is not None:
-            for receiver in tuple(subscription.receivers):
-                receiver.message_received(channel, data)
+        if subscription is None:
+            return
+        receivers = subscription.receivers
+        if len(receivers) == 1:
+            receivers[0].message_received(channel, data)
+            return
+        for receiver in tuple(receivers):
+            receiver.message_received(channel, data)
 
     def entries(self, stream: str, entries: list[Entry]) -> None:
         """These entries of a stream that is followed came next."""

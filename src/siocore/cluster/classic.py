@@ -20,6 +20,7 @@ from siocore.cluster.broker import Broker, Kind, Publish
 from siocore.cluster.classic_wire import (
     ClassicChannels,
     RequestType,
+    beginning,
     json_of,
     narrowed,
     read_message,
@@ -28,6 +29,7 @@ from siocore.cluster.cluster import BrokerCluster
 from siocore.cluster.codec import decode_msgpack, encode_msgpack
 from siocore.cluster.delivery import deliver_event, describe_sockets
 from siocore.cluster.messages import (
+    msgpack_options,
     read_options,
     read_packet,
     read_request_id,
@@ -113,13 +115,13 @@ class ClassicAdapter(MemoryAdapter):
     """The rooms of one namespace, with those of other servers."""
 
     __slots__ = (
+        "_beginning",
         "_broker",
         "_channels",
         "_cluster",
         "_forwarded",
         "_namespace",
         "_own_channel",
-        "_own_prefix",
         "_requests",
         "_roster",
         "_timer",
@@ -144,8 +146,8 @@ class ClassicAdapter(MemoryAdapter):
         self._channels = channels = ClassicChannels(self._cluster.key, namespace.name)
         uid = self._cluster.uid
         self._own_channel = f"{channels.responses}{uid}#"
-        # How our own events begin, which come back to us: a list of three, and our id.
-        self._own_prefix = b"\x93" + encode_msgpack(uid)
+        # How our own events begin, which come back to us.
+        self._beginning = beginning(uid)
         self._roster = Roster(self._broker, channels, uid, namespace.hub)
         self._broker.watch(self)
         for kind, name in self._subscriptions():
@@ -170,10 +172,12 @@ class ClassicAdapter(MemoryAdapter):
             if ack is not None:
                 self._ask_clients(data, selection, ack)
             elif self._broker.up:
-                self._publish(*self._channels.event(data, selection.rooms, self._cluster.uid, write_options(selection)))
+                options = msgpack_options(selection)
+                channel, payload = self._channels.event(data, selection.rooms, self._beginning, options)
+                self._broker.send(Publish(channel, payload, False, self._sent))
             else:
                 self._cluster.dropped += 1
-        super().broadcast(data, message, selection, ack)
+        MemoryAdapter.broadcast(self, data, message, selection, ack)
 
     def sockets_join(self, selection: Selection, rooms: Iterable[str]) -> None:
         names = list(rooms)
@@ -274,13 +278,16 @@ class ClassicAdapter(MemoryAdapter):
             self._arm()
 
     def _publish(self, channel: str, payload: bytes, request: Request | None = None) -> None:
-        self._broker.send(Publish(channel, payload, done=partial(self._published, request)))
+        done = self._sent if request is None else partial(self._asked, request)
+        self._broker.send(Publish(channel, payload, done=done))
 
-    def _published(self, request: Request | None, receivers: int | None, fault: str | None) -> None:
+    def _sent(self, receivers: int | None, fault: str | None) -> None:
         if fault is not None:
             self._cluster.dropped += 1
-        if request is not None:
-            request.published(receivers, fault)
+
+    def _asked(self, request: Request, receivers: int | None, fault: str | None) -> None:
+        self._sent(receivers, fault)
+        request.published(receivers, fault)
 
     def _forget(self, request_id: str) -> None:
         self._requests.pop(request_id, None)
@@ -317,20 +324,18 @@ class ClassicAdapter(MemoryAdapter):
         """A message was published on one of the channels. Whatever is wrong with it, this raises nothing."""
         channels = self._channels
         try:
-            if channel == channels.requests:
+            if channel.startswith(channels.events):
+                self._event(channel[len(channels.events) : -1], data)
+            elif channel == channels.requests:
                 self._requested(read_message(data))
             elif channel in (channels.responses, self._own_channel):
                 self._answered(read_message(data))
-            else:
-                self._event(channel, data)
         except DecodeError as error:
             self._cluster.garbage_received(channel, str(error))
 
-    def _event(self, channel: str, data: bytes) -> None:
-        if data.startswith(self._own_prefix) or not channel.startswith(self._channels.events):
-            return
-        room = channel[len(self._channels.events) : -1]
-        if room and not self._is_known(room):
+    def _event(self, room: str, data: bytes) -> None:
+        # Our own come back to us.
+        if data.startswith(self._beginning) or (room and not self._is_known(room)):
             return
         message = decode_msgpack(data)
         if type(message) is not list or len(message) < 3:
@@ -343,7 +348,7 @@ class ClassicAdapter(MemoryAdapter):
             return
         event = read_packet(packet)
         selection = read_options(message[2])
-        if self._concerns_us(selection):
+        if (room and len(selection.rooms) == 1 and room in selection.rooms) or self._concerns_us(selection):
             deliver_event(self, self._namespace, event, selection)
 
     def _is_known(self, room: str) -> bool:

@@ -8,18 +8,16 @@ from typing import Any
 from siocore.cluster.codec import decode, encode_json, encode_msgpack
 from siocore.cluster.messages import literally, write_options
 from siocore.errors import DecodeError, LocalProtocolError
-from siocore.packets import SocketPacketType
 from siocore.socketio.adapter import Selection
 
 __all__ = [
     "ClassicChannels",
     "RequestType",
+    "beginning",
     "json_of",
     "narrowed",
     "read_message",
 ]
-
-_EVENT = SocketPacketType.EVENT.value
 
 
 class RequestType:
@@ -40,7 +38,7 @@ class RequestType:
 class ClassicChannels:
     """The names of a namespace's channels."""
 
-    __slots__ = ("events", "namespace", "pattern", "requests", "responses")
+    __slots__ = ("_middle", "events", "namespace", "pattern", "requests", "responses")
 
     def __init__(self, key: str, namespace: str) -> None:
         self.namespace = namespace
@@ -49,12 +47,25 @@ class ClassicChannels:
         self.pattern = literally(self.events) + "*"
         self.requests = f"{key}-request#{namespace}#"
         self.responses = f"{key}-response#{namespace}#"
+        # What is between the arguments of an event and its options.
+        self._middle = b"\xa3nsp" + encode_msgpack(namespace)
 
-    def event(self, data: tuple[object, ...], rooms: Set[str], uid: str, options: object) -> tuple[str, bytes]:
-        """Where to publish an event, and as what. Raises LocalProtocolError if it can't be written."""
-        packet = {"type": _EVENT, "data": data, "nsp": self.namespace}
-        payload = encode_msgpack([uid, packet, options])
-        return (f"{self.events}{next(iter(rooms))}#" if len(rooms) == 1 else self.events), payload
+    def event(self, data: tuple[object, ...], rooms: Set[str], own: bytes, options: bytes) -> tuple[str, bytes]:
+        """Where to publish an event, and as what. Raises LocalProtocolError if it can't be written.
+
+        ``own`` is how such begin that this server publishes (:func:`beginning`), and ``options`` are MessagePack.
+        """
+        # A map of three: {"type": 2, "data": [...], "nsp": "/"}.
+        payload = b"%b\x83\xa4type\x02\xa4data%b%b%b" % (own, encode_msgpack(data), self._middle, options)
+        if len(rooms) == 1:
+            (room,) = rooms
+            return f"{self.events}{room}#", payload
+        return self.events, payload
+
+
+def beginning(uid: str) -> bytes:
+    """How the events of a server begin: a list of three, and its id."""
+    return b"\x93" + encode_msgpack(uid)
 
 
 def read_message(data: bytes) -> dict[str, Any]:

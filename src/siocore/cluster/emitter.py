@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from siocore.cluster.broker import Broker, Publish
-from siocore.cluster.classic_wire import ClassicChannels, RequestType, json_of, narrowed
+from siocore.cluster.classic_wire import ClassicChannels, RequestType, beginning, json_of, narrowed
+from siocore.cluster.codec import encode_msgpack
 from siocore.cluster.messages import EMITTER, write_options
 from siocore.errors import LocalProtocolError
 from siocore.socketio.adapter import EVERYBODY, Selection
@@ -152,7 +153,8 @@ class ClassicEmitter(Emitter):
     def _emit(self, data: tuple[object, ...]) -> None:
         written = write_options(self._selection)
         options = {"rooms": written["rooms"], "flags": written["flags"], "except": written["except"]}
-        self._publish(*self._channels.event(data, self._selection.rooms, EMITTER, options))
+        own = beginning(EMITTER)
+        self._publish(*self._channels.event(data, self._selection.rooms, own, encode_msgpack(options)))
 
     def _server_side_emit(self, data: tuple[object, ...]) -> None:
         body = {"uid": EMITTER, "type": RequestType.SERVER_SIDE_EMIT, "data": data}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from siocore.cluster.codec import encode_json, encode_msgpack
 from siocore.codec.message import Outgoing, TextMessage
 from siocore.errors import DecodeError
 from siocore.socketio.adapter import Selection
@@ -16,7 +17,9 @@ __all__ = [
     "EMITTER",
     "MessageType",
     "array_of",
+    "json_options",
     "literally",
+    "msgpack_options",
     "read_options",
     "read_packet",
     "read_request_id",
@@ -30,6 +33,8 @@ _MAX_ACK_TIMEOUT = 3_600.0
 
 #: The id that processes have which only send. They are no servers, and nobody waits for them.
 EMITTER = "emitter"
+
+_EVERYBODY_HERE = Selection(local=True)
 
 
 class MessageType(IntEnum):
@@ -58,21 +63,36 @@ def write_options(selection: Selection) -> dict[str, Any]:
     return {"rooms": list(selection.rooms), "except": list(selection.except_), "flags": flags}
 
 
+def json_options(selection: Selection) -> bytes:
+    """What :func:`write_options` writes, as JSON. Raises LocalProtocolError for names that can't be sent."""
+    rooms, except_, _, volatile, compress, _ = selection
+    if len(rooms) == 1 and not except_ and compress and not volatile:
+        (room,) = rooms
+        return b'{"rooms":[%b],"except":[],"flags":{}}' % (encode_json(room) or b"")
+    return encode_json(write_options(selection)) or b""
+
+
+def msgpack_options(selection: Selection) -> bytes:
+    """What :func:`write_options` writes, as MessagePack. Raises LocalProtocolError for names that can't be sent."""
+    rooms, except_, _, volatile, compress, _ = selection
+    if len(rooms) == 1 and not except_ and compress and not volatile:
+        (room,) = rooms
+        return b"\x83\xa5rooms\x91%b\xa6except\x90\xa5flags\x80" % encode_msgpack(room)
+    return encode_msgpack(write_options(selection))
+
+
 def read_options(value: object) -> Selection:
     """The selection that another server has written. Raises DecodeError if it is none."""
     if value is None:
-        value = {}
+        return _EVERYBODY_HERE
     if not isinstance(value, dict):
         raise DecodeError("whom a message is for is an object")
-    flags = value.get("flags")
-    flags = flags if isinstance(flags, dict) else {}
-    return Selection(
-        frozenset(read_rooms(value.get("rooms"))),
-        frozenset(read_rooms(value.get("except"))),
-        local=True,
-        volatile=flags.get("volatile") is True,
-        compress=flags.get("compress") is not False,
-    )
+    rooms, except_, flags = value.get("rooms"), value.get("except"), value.get("flags")
+    volatile, compress = False, True
+    if flags and isinstance(flags, dict):
+        volatile = flags.get("volatile") is True
+        compress = flags.get("compress") is not False
+    return Selection(frozenset(read_rooms(rooms)), frozenset(read_rooms(except_)), True, volatile, compress)
 
 
 def read_rooms(value: object) -> list[str]:
@@ -84,9 +104,10 @@ def read_rooms(value: object) -> list[str]:
         return []
     if not isinstance(value, list):
         raise DecodeError("names of rooms are a list of text")
-    if all(type(room) is str for room in value):
-        return value
-    return [_room(room) for room in value]
+    for room in value:
+        if type(room) is not str:
+            return [_room(each) for each in value]
+    return value
 
 
 def _room(value: object) -> str:
@@ -98,6 +119,8 @@ def _room(value: object) -> str:
 def read_packet(value: object) -> list[Any]:
     """The name and the arguments of an event that another server has sent. Raises DecodeError if it is none."""
     data = value.get("data") if isinstance(value, dict) else value
+    if type(data) is list and data and type(data[0]) is str:
+        return data
     if (
         not isinstance(data, list)
         or not data

@@ -15,7 +15,7 @@ from siocore.cluster.adapter import ClusterAdapter, new_uid
 from siocore.cluster.broker import Broker, CountSubscribers, Kind, ListChannels, Publish
 from siocore.cluster.cluster import BrokerCluster
 from siocore.cluster.codec import decode, encode, encode_json
-from siocore.cluster.messages import MessageType, array_of, literally, write_options
+from siocore.cluster.messages import MessageType, array_of, json_options, literally, write_options
 from siocore.driven import ServerEndpoint
 from siocore.errors import DecodeError
 
@@ -77,7 +77,7 @@ class ShardedCluster(BrokerCluster):
 class ShardedAdapter(ClusterAdapter):
     """The rooms of one namespace, with those of other servers."""
 
-    __slots__ = ("_channel", "_own_channel", "_sharded")
+    __slots__ = ("_channel", "_ending", "_own_channel", "_sharded")
 
     cluster: ShardedCluster
 
@@ -89,6 +89,11 @@ class ShardedAdapter(ClusterAdapter):
         super().open(namespace)
         self._channel = f"{self._sharded.channel_prefix}#{namespace.name}#"
         self._own_channel = f"{self._channel}{self._sharded.uid}#"
+        # What comes behind the options of an event in JSON.
+        self._ending = b',"uid":%b,"nsp":%b}' % (
+            encode_json(self._sharded.uid) or b"",
+            encode_json(namespace.name) or b"",
+        )
         broker = self._sharded.broker
         broker.watch(self)
         broker.subscribe(Kind.SHARD, self._channel, self)
@@ -154,17 +159,16 @@ class ShardedAdapter(ClusterAdapter):
             self._sharded.dropped += 1
             return
         array = array_of(message) if self.namespace.parser is None else None
-        options = write_options(selection)
         if array is None:
             packet = {"type": 2, "data": list(data)}
-            payload = encode(self._envelope(MessageType.BROADCAST, {"packet": packet, "opts": options}))
+            body = {"packet": packet, "opts": write_options(selection)}
+            payload = encode(self._envelope(MessageType.BROADCAST, body))
         else:
             # What clients get has the same JSON in it.
-            payload = b'{"type":3,"data":{"packet":{"type":2,"data":%b},"opts":%b},"uid":"%b","nsp":%b}' % (
+            payload = b'{"type":3,"data":{"packet":{"type":2,"data":%b},"opts":%b}%b' % (
                 array,
-                encode_json(options) or b"",
-                self._sharded.uid.encode(),
-                encode_json(self.namespace.name) or b"",
+                json_options(selection),
+                self._ending,
             )
         self._send(self._channel_for(selection.rooms), payload)
 
@@ -213,5 +217,7 @@ class ShardedAdapter(ClusterAdapter):
 
 
 def _looks_like_an_id(room: str) -> bool:
+    if room.isascii():
+        return len(room) == _ID_LENGTH
     # JavaScript counts in units of UTF-16.
     return len(room.encode("utf-16-le", "surrogatepass")) == 2 * _ID_LENGTH

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["StreamsCluster"]
 
 
+#: The fields of an entry, their size in bytes, and who is to hear of its id.
+_Waiting = tuple[Fields, int, Callable[[str | None], None] | None]
+
+
 class _Queue:
     """The entries that are to be added to one stream, in order."""
 
@@ -44,9 +48,9 @@ class _Queue:
         #: An entry that was there before all of ours.
         self.base = base
         #: Sent, and not answered yet.
-        self.under_way: deque[tuple[Fields, Callable[[str | None], None] | None]] = deque()
+        self.under_way: deque[_Waiting] = deque()
         #: Not sent.
-        self.waiting: deque[tuple[Fields, Callable[[str | None], None] | None]] = deque()
+        self.waiting: deque[_Waiting] = deque()
         #: Bytes of both.
         self.size = 0
         #: The latest of ours that was added.
@@ -172,16 +176,17 @@ class StreamsCluster(BrokerCluster):
         if len(queue.under_way) + len(queue.waiting) >= self._max_queue or queue.size > self._max_queue_size:
             self.dropped += 1
             return False
-        queue.size += _size(fields)
+        size = _size(fields)
+        queue.size += size
         if self.broker.up and not queue.waiting and not queue.asked:
-            self._send(queue, fields, done)
+            self._send(queue, (fields, size, done))
         else:
-            queue.waiting.append((fields, done))
+            queue.waiting.append((fields, size, done))
         return True
 
-    def _send(self, queue: _Queue, fields: Fields, done: Callable[[str | None], None] | None) -> None:
-        queue.under_way.append((fields, done))
-        command = AddEntry(queue.stream, fields, self.max_length)
+    def _send(self, queue: _Queue, entry: _Waiting) -> None:
+        queue.under_way.append(entry)
+        command = AddEntry(queue.stream, entry[0], self.max_length)
         command.then(partial(self._added, queue, command))
         self.broker.send(command)
 
@@ -223,8 +228,8 @@ class StreamsCluster(BrokerCluster):
 
     def _settle(self, queue: _Queue, identifier: str | None) -> None:
         """It is known what has become of the first that is under way."""
-        fields, done = queue.under_way.popleft()
-        queue.size -= _size(fields)
+        _, size, done = queue.under_way.popleft()
+        queue.size -= size
         if identifier is not None:
             queue.last = identifier
         if done is not None:
@@ -232,8 +237,8 @@ class StreamsCluster(BrokerCluster):
 
     def _send_waiting(self, queue: _Queue) -> None:
         waiting, queue.waiting = queue.waiting, deque()
-        for fields, done in waiting:
-            self._send(queue, fields, done)
+        for entry in waiting:
+            self._send(queue, entry)
 
     # What was added by others ---------------------------------------------------------------------------------------
 
@@ -246,4 +251,7 @@ class StreamsCluster(BrokerCluster):
 
 
 def _size(fields: Fields) -> int:
-    return sum(len(name) + len(value) for name, value in fields)
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value)
+    return size

@@ -16,7 +16,7 @@ from siocore.cluster.broker import (
     Publish,
 )
 from siocore.cluster.codec import decode_msgpack, encode_json, encode_msgpack
-from siocore.cluster.messages import MessageType, array_of, literally, write_options
+from siocore.cluster.messages import MessageType, array_of, json_options, literally, write_options
 from siocore.cluster.streams_recovery import Stamper, StreamSessions
 from siocore.cluster.streams_wire import Fields, read_entry, stream_of
 from siocore.errors import DecodeError, LocalProtocolError
@@ -46,7 +46,18 @@ _DURABLE: Final = frozenset(
 class StreamsAdapter(ClusterAdapter):
     """The rooms of one namespace, with those of other servers."""
 
-    __slots__ = ("_channel", "_own", "_own_channel", "_queue", "_sessions", "_stamper", "_stream", "_streams")
+    __slots__ = (
+        "_channel",
+        "_event_names",
+        "_own",
+        "_own_channel",
+        "_queue",
+        "_sessions",
+        "_stamper",
+        "_stream",
+        "_streams",
+        "_uid",
+    )
 
     def __init__(self, cluster: StreamsCluster) -> None:
         super().__init__(cluster)
@@ -64,6 +75,8 @@ class StreamsAdapter(ClusterAdapter):
         self._stream = stream_of(namespace.name, cluster.stream_name, cluster.stream_count)
         self._channel = f"{cluster.channel_prefix}#{namespace.name}#"
         self._own_channel = f"{self._channel}{cluster.uid}#"
+        self._uid = cluster.uid.encode()
+        self._event_names = self._fields(MessageType.BROADCAST, b"")
         cluster.adapters[namespace.name] = self
         for channel in (self._channel, self._own_channel):
             cluster.broker.subscribe(Kind.SHARD if cluster.sharded else Kind.CHANNEL, channel, self)
@@ -119,7 +132,7 @@ class StreamsAdapter(ClusterAdapter):
 
     def entry_received(self, identifier: str, fields: dict[bytes, bytes]) -> None:
         """An entry of the stream that names this namespace. Whatever is wrong with it, this raises nothing."""
-        if fields.get(b"uid") == self._streams.uid.encode():
+        if fields.get(b"uid") == self._uid:
             if self._own:
                 self._own_entry(identifier, tuple(fields.items()))
             return
@@ -156,14 +169,13 @@ class StreamsAdapter(ClusterAdapter):
 
     def _event_fields(self, data: tuple[object, ...], message: Outgoing, selection: Selection) -> Fields:
         array = array_of(message)
-        options = write_options(selection)
         if array is not None:
             # What clients get has the same JSON in it.
-            text = b'{"packet":{"type":2,"data":%b},"opts":%b}' % (array, encode_json(options) or b"")
+            text = b'{"packet":{"type":2,"data":%b},"opts":%b}' % (array, json_options(selection))
         else:
-            packet = {"packet": {"type": 2, "data": list(data)}, "opts": options}
+            packet = {"packet": {"type": 2, "data": list(data)}, "opts": write_options(selection)}
             text = encode_json(packet) or b64encode(encode_msgpack(packet))
-        return self._fields(MessageType.BROADCAST, text)
+        return (*self._event_names, (b"data", text))
 
     # Recovery -------------------------------------------------------------------------------------------------------
 
@@ -178,7 +190,7 @@ class StreamsAdapter(ClusterAdapter):
         self, data: tuple[object, ...], message: Outgoing, selection: Selection, ack: BroadcastAck | None
     ) -> None:
         if self._stamper is None:
-            super().broadcast(data, message, selection, ack)
+            ClusterAdapter.broadcast(self, data, message, selection, ack)
             return
         # What clients get has the id of its entry in it, which only Redis knows; and they get all events in the order
         # of the stream, so that an offset says all. So ours are delivered when they are read, like those of others.

@@ -225,14 +225,15 @@ class MemoryAdapter(Adapter):
         return self._rooms.keys()
 
     def members(self, selection: Selection) -> list[Socket]:
-        if selection.rooms:
-            selected = self._union(selection.rooms)
-        elif selection.except_:
+        rooms, except_ = selection.rooms, selection.except_
+        if rooms:
+            selected = self._union(rooms)
+        elif except_:
             selected = set(self._sockets.values())
         else:
             return list(self._sockets.values())
-        if selection.except_:
-            selected = selected - self._union(selection.except_)
+        if except_:
+            selected = selected - self._union(except_)
         return list(selected)
 
     def fetch_sockets(self, selection: Selection, timeout: float) -> Awaitable[SocketList]:
@@ -308,7 +309,9 @@ class MemoryAdapter(Adapter):
 
     def _union(self, rooms: frozenset[str]) -> set[Socket]:
         if len(rooms) == 1:
-            return self._room(next(iter(rooms)))
+            (room,) = rooms
+            members = self._rooms.get(room)
+            return self._room(room) if members is None else members
         union: set[Socket] = set()
         for room in rooms:
             union |= self._room(room)

@@ -37,7 +37,10 @@ class BroadcastOperator:
 
     def to(self, *rooms: str) -> BroadcastOperator:
         """And the members of these rooms."""
-        return self._with(self._selection._replace(rooms=self._selection.rooms | _names(rooms)))
+        there, except_, local, volatile, compress, when_full = self._selection
+        names = _names(rooms)
+        wider = Selection(there | names if there else names, except_, local, volatile, compress, when_full)
+        return self._with(wider)
 
     in_ = to
 
