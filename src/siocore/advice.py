@@ -49,8 +49,9 @@ ADVICE: dict[str, Advice] = {
     "SESSION_UNKNOWN": Advice(
         '400 with code 1, "Session ID unknown", now and then or for every second request',
         "No session has this id here: it has ended, the server was restarted, or another worker has it.",
-        "Clients connect again by themselves. Several servers need a load balancer with sticky sessions, or clients "
-        "with transports: ['websocket']; on one machine siocore serve --workers needs neither.",
+        "Clients connect again by themselves. Several servers need a load balancer with sticky sessions, or "
+        "sessions=siocore.redis.SharedSessions(...), or clients with transports: ['websocket']; on one machine "
+        "siocore serve --workers needs none of these.",
     ),
     "HANDSHAKE_METHOD": Advice(
         '400 with code 2, "Bad handshake method"',

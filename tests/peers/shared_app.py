@@ -7,8 +7,11 @@ from typing import Any
 
 import siocore
 import siocore.redis
+from siocore.asgi import ASGIApp
 
 io = siocore.Server(sessions=siocore.redis.SharedSessions(os.environ["SHARED_URL"]))
+
+asgi = ASGIApp(io)
 
 
 @io.on("echo")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from peers.harness import HERE, ServerProcess, run_node
+from peers.harness import HERE, ServerProcess, run_node, serve_asgi
 from redis_servers import RedisServer
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -20,7 +20,9 @@ def test_each_request_at_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
             stack.enter_context(ServerProcess(["serve", "shared_app:io", "--port", "0", "--loop", loop], HERE))
             for loop in ("trio", "asyncio")
         ]
-        assert run_node("shared_clients.js", *(str(server.port) for server in servers)) == {
+        # And one whose HTTP is not ours.
+        asgi = stack.enter_context(serve_asgi("uvicorn", "shared_app:asgi"))
+        assert run_node("shared_clients.js", *(str(server.port) for server in [*servers, asgi])) == {
             "polling": [],
             "upgrade": [],
             "late": [],
