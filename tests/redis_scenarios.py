@@ -28,10 +28,10 @@ def run(library: str, scenario: Callable[..., Awaitable[None]], *args: object) -
         asyncio.run(limited())
 
 
-def connect(port: int) -> Any:
+def connect(port: int, **options: Any) -> Any:
     """A client, of the library that runs."""
     library = siocore.trio if _is_trio() else siocore.asyncio
-    return library.connect(f"http://127.0.0.1:{port}")
+    return library.connect(f"http://127.0.0.1:{port}", **options)
 
 
 async def served(body: Callable[[Any], Awaitable[None]]) -> None:

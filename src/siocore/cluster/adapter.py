@@ -16,6 +16,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from siocore.cluster.codec import encode_msgpack
 from siocore.cluster.delivery import deliver_event, describe_sockets
 from siocore.cluster.messages import (
     MessageType,
@@ -305,8 +306,8 @@ class ClusterAdapter(MemoryAdapter):
         try:
             self.respond(uid, MessageType.FETCH_SOCKETS_RESPONSE, {"requestId": request_id, "sockets": described})
         except LocalProtocolError:
-            # An application keeps in socket.data what no other server can have.
-            described = describe_sockets(sockets)
+            # Something is kept with them that no other server can have: an object, or text that is no Unicode.
+            described = describe_sockets(sockets, encode_msgpack)
             self.respond(uid, MessageType.FETCH_SOCKETS_RESPONSE, {"requestId": request_id, "sockets": described})
 
     def _server_side_received(self, uid: str, data: dict[str, Any], offset: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from siocore.cluster.codec import encode_json
@@ -44,20 +45,25 @@ def deliver_event(
     MemoryAdapter.broadcast(adapter, tuple(data), message, selection, cast("BroadcastAck | None", ack))
 
 
-def describe_sockets(sockets: list[Socket]) -> list[dict[str, Any]]:
-    """What other servers are told of sockets. Of what applications keep with them, what can be sent to clients, too."""
+def describe_sockets(
+    sockets: list[Socket], encode: Callable[[object], bytes | None] = encode_json
+) -> list[dict[str, Any]]:
+    """What other servers are told of sockets: of what applications and clients have given them, what ``encode`` takes."""
     described = [describe_socket(socket) for socket in sockets]
-    if not _sendable(described):
+    if not _sendable(described, encode):
         for each in described:
-            each["data"] = {name: value for name, value in each["data"].items() if _sendable(value)}
-            each["handshake"]["auth"] = {
-                name: value for name, value in each["handshake"]["auth"].items() if _sendable(value)
-            }
+            each["rooms"] = [room for room in each["rooms"] if _sendable(room, encode)]
+            each["data"] = _sendable_part(each["data"], encode)
+            each["handshake"]["auth"] = _sendable_part(each["handshake"]["auth"], encode)
     return described
 
 
-def _sendable(value: object) -> bool:
+def _sendable_part(values: Mapping[str, Any], encode: Callable[[object], bytes | None]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if _sendable({name: value}, encode)}
+
+
+def _sendable(value: object, encode: Callable[[object], bytes | None]) -> bool:
     try:
-        return encode_json(value) is not None
+        return encode(value) is not None
     except LocalProtocolError:
         return False

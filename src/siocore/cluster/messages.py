@@ -30,6 +30,8 @@ __all__ = [
 
 #: The longest time for which answers of our clients are handed on, whatever another server says.
 _MAX_ACK_TIMEOUT = 3_600.0
+#: Characters in the id of a request.
+_MAX_REQUEST_ID = 100
 
 #: The id that processes have which only send. They are no servers, and nobody waits for them.
 EMITTER = "emitter"
@@ -133,7 +135,8 @@ def read_packet(value: object) -> list[Any]:
 
 def read_request_id(message: dict[str, Any]) -> str:
     request_id = message.get("requestId")
-    if not isinstance(request_id, str):
+    # It goes back as it came, perhaps in another format, and is kept until then.
+    if not isinstance(request_id, str) or not request_id.isascii() or len(request_id) > _MAX_REQUEST_ID:
         raise DecodeError("a request has an id, and so has its answer")
     return request_id
 

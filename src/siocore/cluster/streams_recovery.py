@@ -304,7 +304,7 @@ class StreamSessions:
             data=data if isinstance(data, dict) and all(isinstance(name, str) for name in data) else {},
             since=self._adapter.hub.now,
             # Node.js' servers don't tell: only an offset that the client has is of use then.
-            start=start or _BEGINNING,
+            start=start if _OFFSET.fullmatch(start) else _BEGINNING,
             last=last,
             end=end,
         )

@@ -20,28 +20,41 @@ from siocore.cluster.broker import (
 )
 from siocore.redis._connection import Arguments
 
-__all__ = ["arguments_of", "entries_of", "is_for_all", "key_of", "meaning_of", "merged"]
+__all__ = ["arguments_of", "bytes_of", "entries_of", "is_for_all", "key_of", "meaning_of", "merged", "text_of"]
 
 
 def arguments_of(command: Command) -> Arguments:
     """The command as Redis has it."""
     if isinstance(command, Publish):
-        return (b"SPUBLISH" if command.sharded else b"PUBLISH", command.channel, command.data)
+        return (b"SPUBLISH" if command.sharded else b"PUBLISH", bytes_of(command.channel), command.data)
     if isinstance(command, AddEntry):
         fields = [part for pair in command.fields for part in pair]
         return (b"XADD", command.stream, b"MAXLEN", b"~", command.max_length, b"*", *fields)
     if isinstance(command, CountSubscribers):
-        return (b"PUBSUB", b"SHARDNUMSUB" if command.sharded else b"NUMSUB", command.channel)
+        return (b"PUBSUB", b"SHARDNUMSUB" if command.sharded else b"NUMSUB", bytes_of(command.channel))
     if isinstance(command, ListChannels):
-        return (b"PUBSUB", b"SHARDCHANNELS" if command.sharded else b"CHANNELS", command.pattern)
+        return (b"PUBSUB", b"SHARDCHANNELS" if command.sharded else b"CHANNELS", bytes_of(command.pattern))
     if isinstance(command, ReadEntries):
         count = () if command.count is None else (b"COUNT", command.count)
         return (b"XRANGE", command.stream, command.start, command.end, *count)
     if isinstance(command, StoreValue):
-        return (b"SET", command.key, command.value, b"PX", max(1, round(command.ttl * 1000)))
+        return (b"SET", bytes_of(command.key), command.value, b"PX", max(1, round(command.ttl * 1000)))
     if isinstance(command, TakeValue):
-        return (b"GETDEL", command.key)
+        return (b"GETDEL", bytes_of(command.key))
     raise TypeError(f"not a command of a broker: {type(command).__name__}")
+
+
+def bytes_of(name: str) -> bytes:
+    """A name as Redis has it. Clients may have chosen it, and what JSON takes for text need not be Unicode."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def text_of(name: bytes) -> str:
+    """The name that :func:`bytes_of` has written; of what it has not, something else."""
+    try:
+        return name.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return name.decode("utf-8", "replace")
 
 
 def key_of(command: Command) -> str | None:
@@ -73,7 +86,7 @@ def meaning_of(command: Command, reply: Any) -> Any:
         if isinstance(command, CountSubscribers):
             return int(next(iter(reply.values())) if isinstance(reply, dict) else reply[1])
         if isinstance(command, ListChannels):
-            return [channel.decode("utf-8", "replace") for channel in reply]
+            return [text_of(channel) for channel in reply]
         if isinstance(command, AddEntry):
             return reply.decode("ascii")
         if isinstance(command, ReadEntries):

@@ -27,7 +27,7 @@ from coredis.exceptions import RedisError
 
 from siocore.cluster.broker import Broker, Command, Follower, Kind
 from siocore.redis._address import Address
-from siocore.redis._commands import arguments_of, entries_of, is_for_all, key_of, meaning_of, merged
+from siocore.redis._commands import arguments_of, bytes_of, entries_of, is_for_all, key_of, meaning_of, merged, text_of
 from siocore.redis._connection import PipedConnection
 from siocore.redis._topology import Topology, find_topology
 
@@ -300,11 +300,11 @@ class _Round:
     async def _subscribe(self, wanted: Iterable[tuple[Kind, str]]) -> None:
         for address, kind, names in self._sorted(wanted):
             self._unconfirmed.update((kind, name) for name in names)
-            await self._tell(address, (kind.value.encode(), *names))
+            await self._tell(address, (kind.value.encode(), *map(bytes_of, names)))
 
     async def _unsubscribe(self, unwanted: Iterable[tuple[Kind, str]]) -> None:
         for address, kind, names in self._sorted(unwanted):
-            await self._tell(address, (_UNSUBSCRIBE[kind], *names))
+            await self._tell(address, (_UNSUBSCRIBE[kind], *map(bytes_of, names)))
 
     def _sorted(self, subscriptions: Iterable[tuple[Kind, str]]) -> list[tuple[Address, Kind, list[str]]]:
         batches: dict[tuple[Address, Kind, int], list[str]] = {}
@@ -331,19 +331,16 @@ class _Round:
             if text is None:
                 if len(names) > 10_000:
                     names.clear()
-                text = names[name] = name.decode("utf-8", "replace")
-            channel = text if kind is not Kind.PATTERN else message[2].decode("utf-8", "replace")
+                text = names[name] = text_of(name)
+            channel = text if kind is not Kind.PATTERN else text_of(message[2])
             self._broker.received(kind, text, channel, message[-1])
             return
         confirmed = _CONFIRMATIONS.get(message[0])
         if confirmed is not None:
-            self._unconfirmed.discard((confirmed, message[1].decode("utf-8", "replace")))
+            self._unconfirmed.discard((confirmed, text_of(message[1])))
             if not self._unconfirmed:
                 self._confirmed.set()
-        elif (
-            message[0] == b"sunsubscribe"
-            and (Kind.SHARD, message[1].decode("utf-8", "replace")) in self._broker.subscriptions
-        ):
+        elif message[0] == b"sunsubscribe" and (Kind.SHARD, text_of(message[1])) in self._broker.subscriptions:
             # Not asked for: its slot has moved to another server.
             self._tasks.start_soon(_lose, "the Redis Cluster has changed")
 

@@ -11,6 +11,7 @@ import anyio
 from coredis.exceptions import AskError, ClusterDownError, RedisError
 
 from siocore.redis._address import Address
+from siocore.redis._commands import bytes_of
 from siocore.redis._connection import PipedConnection
 
 __all__ = ["Topology", "find_topology"]
@@ -27,7 +28,7 @@ class Topology:
 
     def slot_of(self, key: str) -> int:
         """The slot of a key or of a sharded channel; 0 if there is one server."""
-        return hash_slot(key.encode()) if len(self.addresses) > 1 else 0
+        return hash_slot(bytes_of(key)) if len(self.addresses) > 1 else 0
 
     def address_of(self, key: str | None) -> Address:
         """The server for a key or a sharded channel; for None, the same one every time."""
