@@ -48,7 +48,7 @@ def deliver_event(
 def describe_sockets(
     sockets: list[Socket], encode: Callable[[object], bytes | None] = encode_json
 ) -> list[dict[str, Any]]:
-    """What other servers are told of sockets: of what applications and clients have given them, what ``encode`` takes."""
+    """What other servers are told of sockets: of what applications and clients gave them, what ``encode`` takes."""
     described = [describe_socket(socket) for socket in sockets]
     if not _sendable(described, encode):
         for each in described:
