@@ -38,7 +38,10 @@ CODECS = {
 }
 
 #: Where the source of a module that is compiled in place is not the file of its name.
-POINTERS = {"siocore._driver.transfer": "src/siocore/_speedups/_transfer.pyx"}
+POINTERS = {
+    "siocore._driver.transfer": "src/siocore/_speedups/_transfer.pyx",
+    "siocore.redis._resp": "src/siocore/_speedups/_resp.pyx",
+}
 
 
 def in_place() -> dict[str, str]:

@@ -18,9 +18,22 @@ from siocore.cluster.broker import (
     StoreValue,
     TakeValue,
 )
-from siocore.redis._connection import Arguments
 
-__all__ = ["arguments_of", "bytes_of", "entries_of", "is_for_all", "key_of", "meaning_of", "merged", "text_of"]
+__all__ = [
+    "Arguments",
+    "arguments_of",
+    "bytes_of",
+    "entries_of",
+    "is_for_all",
+    "key_of",
+    "meaning_of",
+    "merged",
+    "text_of",
+]
+
+
+#: A command with its arguments, as Redis has them.
+Arguments = tuple[bytes | str | int, ...]
 
 
 def arguments_of(command: Command) -> Arguments:
@@ -28,8 +41,10 @@ def arguments_of(command: Command) -> Arguments:
     if isinstance(command, Publish):
         return (b"SPUBLISH" if command.sharded else b"PUBLISH", bytes_of(command.channel), command.data)
     if isinstance(command, AddEntry):
-        fields = [part for pair in command.fields for part in pair]
-        return (b"XADD", command.stream, b"MAXLEN", b"~", command.max_length, b"*", *fields)
+        arguments: list[bytes | str | int] = [b"XADD", command.stream, b"MAXLEN", b"~", command.max_length, b"*"]
+        for field in command.fields:
+            arguments += field
+        return tuple(arguments)
     if isinstance(command, CountSubscribers):
         return (b"PUBSUB", b"SHARDNUMSUB" if command.sharded else b"NUMSUB", bytes_of(command.channel))
     if isinstance(command, ListChannels):
@@ -100,8 +115,9 @@ def meaning_of(command: Command, reply: Any) -> Any:
 
 def entries_of(reply: Any) -> list[Entry]:
     """The entries in a reply."""
-    return [
-        (identifier.decode("ascii"), dict(zip(fields[::2], fields[1::2], strict=True)))
-        for identifier, fields in reply or ()
-        if fields is not None
-    ]
+    entries: list[Entry] = []
+    for identifier, fields in reply or ():
+        # What was deleted meanwhile has none.
+        if fields is not None:
+            entries.append((identifier.decode("ascii"), dict(zip(fields[::2], fields[1::2], strict=True))))
+    return entries

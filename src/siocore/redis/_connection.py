@@ -1,65 +1,36 @@
 """One connection to Redis: pipelines go out, replies and messages come in, without a task switch for each of them.
 
-coredis does the connecting, the handshake, the parsing and the packing. Its own way of waiting for a reply is a task
-for each, and its way of handing on messages is a queue without bound. Here what the parser has read is handed on as it
-comes, and nothing more is read meanwhile.
+coredis does the connecting and the handshake. Its own way of waiting for a reply is a task for each, and its way of
+handing on messages is a queue without bound. Here what was read is handed on as it comes, and nothing more is read
+meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from anyio import TASK_STATUS_IGNORED, Lock
-from anyio.abc import TaskStatus
+from anyio.abc import ByteStream, TaskStatus
 from coredis.connection import BaseConnection, TCPConnection, UnixDomainSocketConnection
-from coredis.constants.resp import DataType
-from coredis.exceptions import ConnectionError as ConnectionLost
-from coredis.parser import NotEnoughData
 
-__all__ = ["Arguments", "PipedConnection", "PipedTCPConnection", "PipedUnixConnection", "Pipeline"]
+from siocore.redis._inbound import Batch, Pipeline, hand_on
+from siocore.redis._resp import Reader
 
-#: A command with its arguments, as Redis has them.
-Arguments = tuple[Any, ...]
-
-
-class Pipeline:
-    """Several commands that leave together. ``done`` is called with each reply, or an error, in order."""
-
-    #: What coredis' reader asks of whatever it has in its queue.
-    current_decode = False
-    current_encoding = "utf-8"
-
-    __slots__ = ("_done", "_left")
-
-    def __init__(self, size: int, done: Callable[[Any], None]) -> None:
-        self._left = size
-        self._done = done
-
-    @property
-    def complete(self) -> bool:
-        return not self._left
-
-    def consume(self, reply: Any) -> None:
-        self._left -= 1
-        self._done(reply)
-
-    def fail(self, error: BaseException) -> None:
-        """The connection is lost."""
-        while self._left:
-            self.consume(error if isinstance(error, ConnectionLost) else ConnectionLost(str(error)))
+__all__ = ["PipedConnection", "PipedTCPConnection", "PipedUnixConnection"]
 
 
 class PipedConnection(BaseConnection):
     """A connection that hands on what it reads as it comes."""
 
-    #: Called with each push message: a list, of which the first is its kind.
-    pushed: Callable[[list[Any]], None]
+    #: Called with each push message, of which the first is its kind.
+    pushed: Callable[[tuple[Any, ...]], None]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Streams refuse what a second task wants to write.
         self._writing = Lock(fast_acquire=True)
+        self._reader = Reader()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Connect, and keep the connection until it ends."""
@@ -78,39 +49,25 @@ class PipedConnection(BaseConnection):
                 stream.close()
 
     def _data_received(self, data: bytes) -> None:
-        parser = self._parser
-        requests = self._requests
-        parser.feed(data)
-        while True:
-            response = parser.parse(decode=False, encoding="utf-8")
-            if isinstance(response, NotEnoughData):
-                return
-            if response[0] == DataType.PUSH:
-                message: Any = response[1]
-                self.pushed(message)
-            elif requests:
-                request = requests[0]
-                request.consume(response[1])
-                if request.complete:
-                    requests.popleft()
+        hand_on(self._reader.feed(data), self._requests, self.pushed)
 
-    async def send(self, commands: Sequence[Arguments], done: Callable[[Any], None]) -> None:
+    async def send(self, data: bytes, asked: Pipeline | Batch) -> None:
         """Send a pipeline. Raises OSError, and anyio's errors, if the connection is broken."""
-        pipeline: Any = Pipeline(len(commands), done)
+        waiting: Any = asked
         async with self._writing:
-            await self._write(commands, [pipeline])
+            stream = self._open_stream()
+            self._requests.append(waiting)
+            await stream.send(data)
 
-    async def tell(self, command: Arguments) -> None:
-        """Send a command that is answered by push messages. Raises as :meth:`send`."""
+    async def tell(self, data: bytes) -> None:
+        """Send what is answered by push messages. Raises as :meth:`send`."""
         async with self._writing:
-            await self._write([command], [])
+            await self._open_stream().send(data)
 
-    async def _write(self, commands: Sequence[Arguments], answered: list[Any]) -> None:
-        stream = self.stream
-        if stream is None:
+    def _open_stream(self) -> ByteStream:
+        if self.stream is None:
             raise ConnectionResetError(self.failure())
-        self._requests.extend(answered)
-        await stream.send(b"".join(self._packer.pack_commands([*commands])))
+        return self.stream
 
     def failure(self) -> str:
         """Why it has ended."""

@@ -27,8 +27,20 @@ from coredis.exceptions import RedisError
 
 from siocore.cluster.broker import Broker, Command, Follower, Kind
 from siocore.redis._address import Address
-from siocore.redis._commands import arguments_of, bytes_of, entries_of, is_for_all, key_of, meaning_of, merged, text_of
+from siocore.redis._commands import (
+    Arguments,
+    arguments_of,
+    bytes_of,
+    entries_of,
+    is_for_all,
+    key_of,
+    meaning_of,
+    merged,
+    text_of,
+)
 from siocore.redis._connection import PipedConnection
+from siocore.redis._inbound import Batch, Messages, Pipeline
+from siocore.redis._resp import pack
 from siocore.redis._topology import Topology, find_topology
 
 __all__ = ["RedisDriver", "Timing"]
@@ -36,7 +48,6 @@ __all__ = ["RedisDriver", "Timing"]
 logger = logging.getLogger("siocore")
 
 _UNSUBSCRIBE: Final = {Kind.CHANNEL: b"UNSUBSCRIBE", Kind.PATTERN: b"PUNSUBSCRIBE", Kind.SHARD: b"SUNSUBSCRIBE"}
-_MESSAGES: Final = {b"message": Kind.CHANNEL, b"pmessage": Kind.PATTERN, b"smessage": Kind.SHARD}
 _CONFIRMATIONS: Final = {b"subscribe": Kind.CHANNEL, b"psubscribe": Kind.PATTERN, b"ssubscribe": Kind.SHARD}
 #: Seconds that are left for what waits to leave when the server stops.
 _FAREWELL: Final = 1.0
@@ -164,8 +175,7 @@ class _Round:
         # Subscriptions that Redis has not confirmed yet.
         self._unconfirmed: set[tuple[Kind, str]] = set()
         self._confirmed = anyio.Event()
-        # For handing on without a decision for each message.
-        self._names: dict[bytes, str] = {}
+        self._received = Messages(broker, self._pushed)
 
     async def run(self, up: Callable[[], None]) -> None:
         """Until it is cancelled, or something fails: raises Lost, OSError or RedisError then."""
@@ -194,7 +204,7 @@ class _Round:
 
     async def _open(self, address: Address) -> PipedConnection:
         connection = address.connection(self._timing.timeout)
-        connection.pushed = self._pushed
+        connection.pushed = self._received.receive
         await self._tasks.start(self._keep, connection)
         return connection
 
@@ -239,22 +249,8 @@ class _Round:
             await self._send(self._commands[address], batch)
 
     async def _send(self, connection: PipedConnection, commands: list[Command]) -> None:
-        following = iter(commands)
-
-        def done(reply: Any) -> None:
-            command = next(following)
-            if isinstance(reply, RedisError):
-                self._failed(command, reply)
-                return
-            try:
-                meaning = meaning_of(command, reply)
-            except RedisError as error:
-                command.failed(str(error))
-            else:
-                command.answered(meaning)
-
         try:
-            await connection.send([arguments_of(command) for command in commands], done)
+            await connection.send(pack([arguments_of(command) for command in commands]), Batch(commands, self._failed))
         except BaseException:
             # Those that had no reply until then.
             connection.invalidate()
@@ -315,26 +311,15 @@ class _Round:
             batches.setdefault((address, kind, slot), []).append(name)
         return [(address, kind, names) for (address, kind, _), names in batches.items()]
 
-    async def _tell(self, address: Address, arguments: tuple[Any, ...]) -> None:
+    async def _tell(self, address: Address, arguments: Arguments) -> None:
         """Send a command that is answered by push messages."""
         connection = self._messages.get(address)
         if connection is None:
             connection = self._messages[address] = await self._open(address)
-        await connection.tell(arguments)
+        await connection.tell(pack([arguments]))
 
-    def _pushed(self, message: list[Any]) -> None:
-        kind = _MESSAGES.get(message[0])
-        if kind is not None:
-            names = self._names
-            name = message[1]
-            text = names.get(name)
-            if text is None:
-                if len(names) > 10_000:
-                    names.clear()
-                text = names[name] = text_of(name)
-            channel = text if kind is not Kind.PATTERN else text_of(message[2])
-            self._broker.received(kind, text, channel, message[-1])
-            return
+    def _pushed(self, message: tuple[Any, ...]) -> None:
+        """What is no message for anybody."""
         confirmed = _CONFIRMATIONS.get(message[0])
         if confirmed is not None:
             self._unconfirmed.discard((confirmed, text_of(message[1])))
@@ -358,7 +343,7 @@ class _Round:
         block = max(1, round(self._timing.block * 1000))
         while True:
             limits = (b"COUNT", follower.read_count, b"BLOCK", block)
-            arguments = (b"XREAD", *limits, b"STREAMS", follower.stream, follower.position)
+            arguments = (b"XREAD", *limits, b"STREAMS", follower.stream, follower.position or "0-0")
             with anyio.move_on_after(self._timing.block + self._timing.timeout) as scope:
                 reply = await _ask(connection, arguments)
             if scope.cancelled_caught:
@@ -368,7 +353,7 @@ class _Round:
                 self._broker.entries(follower.stream, entries_of(entries))
 
 
-async def _ask(connection: PipedConnection, arguments: tuple[Any, ...]) -> Any:
+async def _ask(connection: PipedConnection, arguments: Arguments) -> Any:
     """One command, and its reply. Raises RedisError and OSError."""
     (reply,) = await _ask_several(connection, [arguments])
     if isinstance(reply, RedisError):
@@ -376,7 +361,7 @@ async def _ask(connection: PipedConnection, arguments: tuple[Any, ...]) -> Any:
     return reply
 
 
-async def _ask_several(connection: PipedConnection, commands: list[tuple[Any, ...]]) -> list[Any]:
+async def _ask_several(connection: PipedConnection, commands: list[Arguments]) -> list[Any]:
     """Several commands, and their replies, of which each may be a RedisError. Raises OSError."""
     answered = anyio.Event()
     replies: list[Any] = []
@@ -386,7 +371,7 @@ async def _ask_several(connection: PipedConnection, commands: list[tuple[Any, ..
         if len(replies) == len(commands):
             answered.set()
 
-    await connection.send(commands, done)
+    await connection.send(pack(commands), Pipeline(len(commands), done))
     await answered.wait()
     return replies
 

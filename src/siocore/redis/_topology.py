@@ -13,6 +13,8 @@ from coredis.exceptions import AskError, ClusterDownError, RedisError
 from siocore.redis._address import Address
 from siocore.redis._commands import bytes_of
 from siocore.redis._connection import PipedConnection
+from siocore.redis._inbound import Pipeline
+from siocore.redis._resp import pack
 
 __all__ = ["Topology", "find_topology"]
 
@@ -53,7 +55,7 @@ async def find_topology(seed: Address, connect: Callable[[Address], Awaitable[Pi
         replies.append(reply)
         answered.set()
 
-    await connection.send([(b"CLUSTER", b"SLOTS")], done)
+    await connection.send(pack([(b"CLUSTER", b"SLOTS")]), Pipeline(1, done))
     await answered.wait()
     if isinstance(replies[0], RedisError):
         raise replies[0]
