@@ -24,6 +24,8 @@ class Garbage:
     def add(self, hub: ServerEndpoint, channel: str, reason: str) -> None:
         """One more: ``reason`` is a sentence for people."""
         self.count += 1
-        if reason not in self._kinds and len(self._kinds) < _MAX_KINDS:
-            self._kinds.add(reason)
+        # Behind the colon is what this one has, and where.
+        kind = reason.partition(":")[0]
+        if kind not in self._kinds and len(self._kinds) < _MAX_KINDS:
+            self._kinds.add(kind)
             hub.push_event(GarbageReceived(channel, reason))
