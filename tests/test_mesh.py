@@ -14,7 +14,7 @@ import pytest
 from driver_harness import open_descriptors
 from siocore import AckTimeout, Limits, RemoteSocket, Server, Socket, Worker
 from siocore._driver.mesh import mark_of, owner_of
-from siocore._driver.mesh_link import MAX_QUEUED, IncomingLink, OutgoingLink
+from siocore._driver.mesh_link import MAX_FRAME, MAX_QUEUED, IncomingLink, OutgoingLink
 from siocore._driver.poller import READ, WRITE, make_poller
 from siocore._driver.relay import tie
 from siocore.cluster.mesh import MeshAdapter, MeshCluster, decode_message, encode_message
@@ -444,7 +444,8 @@ def test_frames_and_descriptors_arrive_in_order_whatever_their_size(tmp_path: Pa
 
 def test_a_link_has_room_for_so_much_and_no_more() -> None:
     pair = Pair()
-    assert pair.out.has_room(10 * MAX_QUEUED)
+    assert pair.out.has_room(MAX_FRAME)
+    assert not pair.out.has_room(MAX_FRAME + 1)
     pair.out.put(1, bytes(MAX_QUEUED // 2))
     assert pair.out.has_room(MAX_QUEUED // 4)
     assert not pair.out.has_room(MAX_QUEUED)

@@ -40,6 +40,8 @@ _MESSAGE: Final = 1
 _CONNECTION: Final = 2
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _PARTS: Final = struct.Struct("!II")
+#: What reading a frame raises that no worker sends.
+_BROKEN: Final = (KeyError, TypeError, ValueError, struct.error)
 #: Seconds before a link that has broken is made again.
 _PAUSE: Final = 1.0
 
@@ -133,13 +135,21 @@ class Mesh:
         if kind == _MESSAGE:
             if self._cluster is not None:
                 self._cluster.received(payload)
-        elif kind == _CONNECTION:
-            self._take_in(payload, descriptor(), now)
-        elif kind == _HELLO:
-            self._greeted(link, json.loads(payload))
+            return
+        try:
+            if kind == _CONNECTION:
+                self._take_in(payload, descriptor(), now)
+            elif kind == _HELLO:
+                self._greeted(link, json.loads(payload))
+        except _BROKEN:
+            # No worker says that. Nothing behind it can be relied on.
+            self._incoming_lost(link)
 
     def _greeted(self, link: IncomingLink, hello: dict[str, Any]) -> None:
-        link.index, link.uid, link.pid = hello["index"], hello["uid"], hello["pid"]
+        index, uid, pid = hello["index"], hello["uid"], hello["pid"]
+        if type(index) is not int or not 0 <= index < self._worker.count or type(uid) is not str:
+            raise ValueError("not one of the workers")
+        link.index, link.uid, link.pid = index, uid, pid
         old = self._incoming.get(link.index)
         if old is not None:
             self._incoming_lost(old)
@@ -249,13 +259,17 @@ class Mesh:
     def _take_in(self, payload: bytes, fd: int | None, now: float) -> None:
         if fd is None:
             return
-        named, output = _PARTS.unpack_from(payload)
-        at = _PARTS.size + named
-        head = json.loads(payload[_PARTS.size : at])
+        try:
+            named, output = _PARTS.unpack_from(payload)
+            at = _PARTS.size + named
+            head = json.loads(payload[_PARTS.size : at])
+            peer, secure = head["peer"], head["secure"]
+        except _BROKEN:
+            os.close(fd)
+            raise
         sock = socket.socket(fileno=fd)
         sock.setblocking(False)
-        peer = tuple(head["peer"]) if isinstance(head["peer"], list) else head["peer"]
-        connection = self._protocol.connection_made(peer, now, head["secure"])
+        connection = self._protocol.connection_made(tuple(peer) if isinstance(peer, list) else peer, now, secure)
         self._sockets.take_in(connection, sock, payload[at : at + output], payload[at + output :], now)
 
     def _path(self, index: int) -> Path:

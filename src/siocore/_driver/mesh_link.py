@@ -12,10 +12,12 @@ from typing import Final
 
 from siocore._driver.poller import READ, WRITE, Poller
 
-__all__ = ["MAX_DESCRIPTORS", "MAX_QUEUED", "IncomingLink", "OutgoingLink"]
+__all__ = ["MAX_DESCRIPTORS", "MAX_FRAME", "MAX_QUEUED", "IncomingLink", "OutgoingLink"]
 
 #: The length of a frame without this head, and its kind.
 _HEAD: Final = Struct("!IB")
+#: Bytes in one frame. A longer message is dropped; a frame that says that it is longer is none.
+MAX_FRAME: Final = 67_108_864
 #: Bytes that may wait for a worker that does not take them; the first message always may.
 MAX_QUEUED: Final = 16_777_216
 #: The same for connections, which cost descriptors.
@@ -50,7 +52,7 @@ class OutgoingLink:
         return self._sock.fileno()
 
     def has_room(self, size: int) -> bool:
-        return not self.queued or self.queued + size <= MAX_QUEUED
+        return size <= MAX_FRAME if not self.queued else self.queued + size <= MAX_QUEUED
 
     def put(self, kind: int, payload: bytes, fd: int | None = None) -> None:
         """Send a frame; ``fd`` goes along with it, and is closed here then."""
@@ -169,6 +171,9 @@ class IncomingLink:
         at = 0
         while len(self._input) - at >= _HEAD.size:
             length, kind = _HEAD.unpack_from(self._input, at)
+            if length > MAX_FRAME:
+                self._lost(self)
+                return
             end = at + _HEAD.size + length
             if len(self._input) < end:
                 break
@@ -188,6 +193,8 @@ class IncomingLink:
         """Messages come until the end."""
 
     def close(self) -> None:
+        # What is there already is not read any more.
+        self._input.clear()
         while self._descriptors:
             with contextlib.suppress(OSError):
                 os.close(self._descriptors.popleft())
