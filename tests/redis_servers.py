@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-__all__ = ["RedisServer", "redis_cluster"]
+__all__ = ["RedisServer", "free_port", "redis_cluster"]
 
 
 def free_port() -> int:

@@ -55,11 +55,11 @@ class Queue:
 class Node:
     """A server, and what it was told of Redis."""
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, **options: Any) -> None:
         self.cluster = make()
         # Silence is to be noticed as soon as everything else.
         self.cluster._driver._timing.health = min(self.cluster._driver._timing.health, 0.1)
-        self.io = Server(adapter=self.cluster)
+        self.io = Server(adapter=self.cluster, **options)
         self._queue = Queue()
         self.io.on("adapter_up")(self._up)
         self.io.on("adapter_down")(self._down)
@@ -95,8 +95,10 @@ class Heard:
         return value
 
 
-async def with_two_nodes(make: Make, body: Callable[[list[Node], list[Heard]], Awaitable[None]]) -> None:
-    nodes = [Node(make) for _ in range(2)]
+async def with_two_nodes(
+    make: Make, body: Callable[[list[Node], list[Heard]], Awaitable[None]], **options: Any
+) -> None:
+    nodes = [Node(make, **options) for _ in range(2)]
 
     async def serve_them(serve: Any) -> None:
         ports = [await serve(node.io) for node in nodes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,8 +10,8 @@ import pytest
 
 import siocore
 from redis_scenarios import connect, run, served
-from redis_servers import RedisServer
-from siocore import Server, Socket
+from redis_servers import RedisServer, free_port
+from siocore import Outage, Server, Socket
 from siocore.redis import PubSub, ShardedPubSub, Streams
 from test_redis import LIBRARIES, Heard, Make, Node, Queue, with_two_nodes
 
@@ -76,6 +76,69 @@ async def an_id_that_is_no_unicode(url: str) -> None:
     await served(serve_it)
 
 
+async def subscribers_are_thrown_out(make: Make, streams: bool) -> None:
+    async def body(nodes: list[Node], heard: list[Heard]) -> None:
+        large = "x" * 60_000
+        if streams:
+            nodes[0].io.server_side_emit("large", large)
+        else:
+            nodes[0].io.emit("e", large)
+            assert await heard[0].next() == large
+        for node in nodes:
+            await node.told("down")
+        for node in nodes:
+            told = await node.told("up")
+            assert isinstance(told, Outage)
+            # What goes through streams is read from where it was.
+            assert bool(told.gap) is not streams
+        nodes[0].io.emit("e", "again")
+        assert [await each.next() for each in heard] == ["again"] * 2
+        found = await nodes[1].io.fetch_sockets()
+        assert (len(found), found.missing) == (2, ())
+
+    await with_two_nodes(make, body)
+
+
+async def entries_are_refused(
+    redis: RedisServer,
+    refuse: Callable[[], object],
+    allow: Callable[[], object],
+    *,
+    reconnects: bool = False,
+    recovery: bool | None = None,
+) -> None:
+    async def body(nodes: list[Node], heard: list[Heard]) -> None:
+        nodes[0].io.emit("e", "before")
+        assert [await each.next() for each in heard] == ["before"] * 2
+        refuse()
+        if reconnects:
+            for node in nodes:
+                await node.told("down")
+                told = await node.told("up")
+                assert isinstance(told, Outage)
+                assert (told.dropped, told.gap) == (0, "")
+        for node, own in zip(nodes, heard, strict=True):
+            node.io.emit("e", "alone")
+            assert await own.next() == "alone"
+            # Questions are no entries. The answers come behind that about the entry.
+            found = await node.io.fetch_sockets()
+            assert (len(found), found.missing) == (2, ())
+            assert node.cluster.up
+            assert node.cluster.dropped == 1
+        allow()
+        for node in nodes:
+            node.io.emit("e", "after")
+            assert [await each.next() for each in heard] == ["after"] * 2
+        redis.command("CLIENT", "KILL", "TYPE", "normal")
+        for node in nodes:
+            await node.told("down")
+            told = await node.told("up")
+            assert isinstance(told, Outage)
+            assert (told.dropped, told.gap) == (1, "")
+
+    await with_two_nodes(partial(Streams, redis.url), body, recovery=recovery)
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_that_are_no_unicode_harm_nobody(library: str, kind: Any, redis: RedisServer) -> None:
@@ -85,3 +148,32 @@ def test_names_that_are_no_unicode_harm_nobody(library: str, kind: Any, redis: R
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_clients_come_back_with_ids_that_are_no_unicode(library: str, redis: RedisServer) -> None:
     run(library, an_id_that_is_no_unicode, redis.url)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_redis_throws_out_who_does_not_keep_up(library: str, kind: Any) -> None:
+    with RedisServer("--client-output-buffer-limit", "pubsub 32kb 0 0") as redis:
+        run(library, subscribers_are_thrown_out, partial(kind, redis.url), kind is Streams)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("recovery", [None, True])
+def test_redis_has_no_memory_left(library: str, recovery: bool | None, redis: RedisServer) -> None:
+    def limit(size: str) -> None:
+        assert redis.command("CONFIG", "SET", "maxmemory", size) == "OK"
+
+    scenario = partial(entries_are_refused, recovery=recovery)
+    run(library, scenario, redis, partial(limit, "1"), partial(limit, "0"))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_redis_becomes_a_replica(library: str) -> None:
+    with RedisServer() as redis:
+
+        def follow(*whom: str) -> None:
+            assert redis.command("REPLICAOF", *whom) == "OK"
+
+        gone = partial(follow, "127.0.0.1", str(free_port()))
+        scenario = partial(entries_are_refused, reconnects=True)
+        run(library, scenario, redis, gone, partial(follow, "NO", "ONE"))
