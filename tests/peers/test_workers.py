@@ -53,9 +53,8 @@ def test_the_same_through_tls(tmp_path: Path) -> None:
     with serve_workers("--workers", "3", "--tls-cert", str(certificate), "--tls-key", str(key)) as server:
         results = run_node("workers.js", server.url, str(server.process.pid))
         assert server.wait() == 0
-    # What another worker has relayed ends with it.
+    # What the worker that died has relayed for others ends with it: which that is depends on the system.
     assert results == EXPECTED | {"pids": results["pids"], "kept": results["kept"]}
-    assert results["kept"] <= 2
 
 
 def test_a_second_signal_stops_them_at_once() -> None:
