@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 import siocore
+from peers.harness import HERE, ServerProcess
 from redis_scenarios import connect, run, served
 from redis_servers import RedisServer, free_port
 from siocore import Outage, Server, Socket
-from siocore.redis import PubSub, ShardedPubSub, Streams
+from siocore.redis import Emitter, PubSub, ShardedPubSub, Streams, StreamsEmitter
 from test_redis import LIBRARIES, Heard, Make, Node, Queue, with_two_nodes
 
 KINDS = [PubSub, ShardedPubSub, Streams]
@@ -139,6 +144,60 @@ async def entries_are_refused(
     await with_two_nodes(partial(Streams, redis.url), body, recovery=recovery)
 
 
+async def a_server_is_killed(url: str, kind: str, servers: list[ServerProcess]) -> None:
+    events = 600
+    emitter: Any = StreamsEmitter(url) if kind == "streams" else Emitter(url)
+    half, all_there = anyio.Event(), [anyio.Event(), anyio.Event()]
+    heard: list[list[int]] = [[], [], []]
+
+    async def listen(number: int, value: int) -> None:
+        heard[number].append(value)
+        if number == 2 and value == events // 3:
+            half.set()
+        if number < 2 and value == events - 1:
+            all_there[number].set()
+
+    async def load() -> None:
+        for number in range(events):
+            emitter.emit("e", number)
+            if number % 10 == 9:
+                await emitter.flush()
+            if number == events // 3:
+                # The rest is sent while one dies.
+                await half.wait()
+
+    async with AsyncExitStack() as stack:
+        clients = []
+        for number, server in enumerate(servers):
+            client = await stack.enter_async_context(connect(server.port, auth={"name": number}))
+            client.on("e")(partial(listen, number))
+            client.on("question")(partial(str, number))
+            clients.append(client)
+        await stack.enter_async_context(emitter)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(load)
+        await half.wait()
+        servers[2].process.kill()
+        await anyio.to_thread.run_sync(servers[2].wait)
+        found = await clients[0].emit_with_ack("do", {"op": "fetch"}, timeout=20)
+        assert sorted(name for _, _, name, _, _ in found) == [0, 1]
+        with anyio.fail_after(10):
+            # As soon as Redis has noticed, nobody is missed any more.
+            while any(missing for *_, missing in found):
+                found = await clients[0].emit_with_ack("do", {"op": "fetch"}, timeout=20)
+        assert sorted(name for _, _, name, _, _ in found) == [0, 1]
+        asked = {"op": "ask", "rooms": ["everybody"], "args": ["question"]}
+        assert await clients[1].emit_with_ack("do", asked) == ["0", "1"]
+        for each in all_there:
+            await each.wait()
+        await emitter.flush()
+    # Nobody was told of a loss, and there was none.
+    assert emitter.dropped == 0
+    assert heard[:2] == [list(range(events))] * 2
+    assert heard[2] == list(range(len(heard[2])))
+    assert events // 3 < len(heard[2]) < events
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_that_are_no_unicode_harm_nobody(library: str, kind: Any, redis: RedisServer) -> None:
@@ -177,3 +236,22 @@ def test_redis_becomes_a_replica(library: str) -> None:
         gone = partial(follow, "127.0.0.1", str(free_port()))
         scenario = partial(entries_are_refused, reconnects=True)
         run(library, scenario, redis, gone, partial(follow, "NO", "ONE"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "library"), [("classic", "trio"), ("streams", "asyncio")])
+def test_a_server_is_killed_under_load(
+    kind: str, library: str, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTER_KIND", kind)
+    monkeypatch.setenv("CLUSTER_URL", redis.url)
+    arguments = ["serve", "cluster_app:io", "--port", "0", "--loop", library]
+    with ExitStack() as stack:
+        # Each takes a second to start: together.
+        with ThreadPoolExecutor(3) as pool:
+            started = [pool.submit(ServerProcess, arguments, HERE) for _ in range(3)]
+        servers = [stack.enter_context(each.result()) for each in started]
+        run(library, a_server_is_killed, redis.url, kind, servers)
+        for server in servers[:2]:
+            assert server.stop() == 0
+            assert "WARNING" not in "\n".join(server.lines), server.lines
