@@ -13,7 +13,7 @@ SOURCES := pyproject.toml setup.py build_client.py client/package-lock.json \
 say = @printf '== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick bench-clients bench-cluster instructions lint docs clean peers bench-peers chromium redis valgrind
+.PHONY: help demo test bench bench-quick bench-clients bench-cluster bench-workers instructions lint docs clean peers bench-peers chromium redis valgrind
 
 help:
 	@echo 'make demo         set everything up and serve the chat page on http://127.0.0.1:3000'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench-quick  the servers in under five minutes: fewer of them, rougher figures'
 	@echo 'make bench-clients  the clients alone, for about five minutes (ARGS="--quick": under two)'
 	@echo 'make bench-cluster  servers that meet in Redis, for about five minutes (ARGS="--quick": under one)'
+	@echo 'make bench-workers  one worker beside several, for half a minute'
 	@echo 'make instructions count instructions; fails where a message takes more than bench/instructions/baseline.json says'
 	@echo 'make docs         build the documentation into docs/_build/html'
 	@echo 'make clean        remove what was built (not $(VENV) and node_modules)'
@@ -59,6 +60,10 @@ bench-clients: $(VENV)/siocore.dev bench-peers
 bench-cluster: $(VENV)/siocore.dev bench-peers redis
 	$(say) 'measuring clusters'
 	@$(BIN)/python -m bench.cluster $(ARGS)
+
+bench-workers: $(VENV)/siocore.dev
+	$(say) 'measuring workers'
+	@$(BIN)/python -m bench.workers $(ARGS)
 
 bench-quick: $(VENV)/siocore.dev bench-peers
 	$(say) 'measuring, quickly'
