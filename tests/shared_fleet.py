@@ -180,11 +180,24 @@ def relayed(fleet: Fleet) -> RawWebSocket:
 
 
 class Delayed:
-    """A broker that hears later than Redis thinks."""
+    """Stands between Redis and one server: what is pushed to it waits here until :meth:`release`."""
 
-    def __init__(self, broker: Any, held: Any) -> None:
-        self._broker = broker
-        self.received = held.received
+    def __init__(self, fleet: Fleet, number: int = 0) -> None:
+        self._fleet = fleet
+        self._broker: Any = fleet.nodes[number].sessions.broker
+        self._waiting: list[tuple[Any, ...]] = []
+        line: Any = fleet.redis._lines[self._broker]
+        line.broker = self
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
+
+    def received(self, *message: Any) -> None:
+        self._waiting.append(message)
+
+    def release(self) -> None:
+        """Let through what waits."""
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            self._broker.received(*message)
+        self._fleet.settle()

@@ -14,7 +14,6 @@ from shared_fleet import (
     elsewhere,
     published,
 )
-from siocore.cluster.codec import decode_msgpack
 
 Message = dict[str, Any]
 
@@ -314,18 +313,12 @@ def test_a_post_whose_home_dies_before_its_packets_arrive_is_refused(fleet: Flee
     polling = RawPolling(fleet.nodes[0].server)
     fleet.advance(0.3)
     other = elsewhere(fleet, polling)
-    broker = fleet.nodes[1].sessions.broker
-    receive = broker.received
-
-    class Dying:
-        def received(self, *message: Any) -> None:
-            if decode_msgpack(message[-1])["type"] == 1:
-                fleet.redis.detach(fleet.nodes[0].sessions.broker)
-            receive(*message)
-
-    fleet.redis._lines[broker].broker = Delayed(broker, Dying())  # type: ignore[assignment]
+    delayed = Delayed(fleet, 1)
+    assert other.post(b"4a") is None
+    fleet.redis.detach(fleet.nodes[0].sessions.broker)
+    delayed.release()
     # The lock was granted; then nobody is there who could take the packet.
-    answer = other.post(b"4a")
+    answer = other.posts.answer()
     assert answer is not None
     assert answer.status == 400
 
@@ -383,33 +376,17 @@ def test_what_comes_here_waits_for_what_came_by_another_server() -> None:
     fleet = Fleet(2)
     polling = RawPolling(fleet.nodes[0].server)
     fleet.advance(0.3)
-    slow = fleet.nodes[0].sessions.broker
-    arrived: list[tuple[Any, ...]] = []
-    receive = slow.received
-
-    class Slow:
-        def received(self, *message: Any) -> None:
-            arrived.append(message)
-
     other = elsewhere(fleet, polling)
-    line = fleet.redis._lines[slow]
-    answer = None
-    held = Slow()
-    line.broker = Delayed(slow, held)  # type: ignore[assignment]
+    delayed = Delayed(fleet)
     assert other.post(b"4first") is None
     # The question arrives.
-    for message in arrived:
-        receive(*message)
-    arrived.clear()
-    fleet.settle()
+    delayed.release()
     answer = other.posts.answer()
     assert answer is not None
     assert answer.body == b"ok"
     assert polling.post(b"4second") is None
     assert fleet.nodes[0].messages == []
-    for message in arrived:
-        receive(*message)
-    fleet.settle()
+    delayed.release()
     assert fleet.nodes[0].messages == ["first", "second"]
     answer = polling.posts.answer()
     assert answer is not None
@@ -421,23 +398,12 @@ def test_an_upgrade_here_waits_for_what_came_by_another_server() -> None:
     fleet = Fleet(2)
     polling = RawPolling(fleet.nodes[0].server)
     fleet.advance(0.3)
-    slow = fleet.nodes[0].sessions.broker
-    arrived: list[tuple[Any, ...]] = []
-    receive = slow.received
-
-    class Slow:
-        def received(self, *message: Any) -> None:
-            arrived.append(message)
-
     websocket = polling.websocket()
     assert websocket.send("2probe") == ["3probe"]
     other = elsewhere(fleet, polling)
-    fleet.redis._lines[slow].broker = Delayed(slow, Slow())  # type: ignore[assignment]
+    delayed = Delayed(fleet)
     other.post(b"4first")
-    for message in arrived:
-        receive(*message)
-    arrived.clear()
-    fleet.settle()
+    delayed.release()
     assert other.posts.answer() is not None
     websocket.send("5", "4second")
     websocket.send(b"third")
@@ -445,9 +411,7 @@ def test_an_upgrade_here_waits_for_what_came_by_another_server() -> None:
     assert fleet.opened[0].transport == "polling"
     (connection,) = [each for each in fleet.nodes[0].server.protocol.connections if _has_session(each)]
     assert not connection.wants_read
-    for message in arrived:
-        receive(*message)
-    fleet.settle()
+    delayed.release()
     assert fleet.nodes[0].messages == ["first", "second", b"third"]
     assert fleet.opened[0].transport == "websocket"
     assert connection.wants_read
