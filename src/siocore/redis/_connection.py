@@ -7,17 +7,33 @@ meanwhile.
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from anyio import TASK_STATUS_IGNORED, Lock
-from anyio.abc import ByteStream, TaskStatus
+from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskStatus
 from coredis.connection import BaseConnection, TCPConnection, UnixDomainSocketConnection
 
-from siocore.redis._inbound import Batch, Pipeline, hand_on
+from siocore._driver.transfer import transmit
+from siocore.redis._inbound import hand_on
 from siocore.redis._resp import Reader
 
 __all__ = ["PipedConnection", "PipedTCPConnection", "PipedUnixConnection"]
+
+
+class Asked(Protocol):
+    """Whoever waits for replies."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether there were all."""
+
+    def consume(self, reply: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None:
+        """The connection is lost."""
 
 
 class PipedConnection(BaseConnection):
@@ -30,6 +46,10 @@ class PipedConnection(BaseConnection):
         super().__init__(*args, **options)
         # Streams refuse what a second task wants to write.
         self._writing = Lock(fast_acquire=True)
+        # The socket, if it may be written to beside the stream: whoever holds the lock is done with it when it lets go.
+        self._socket: Any = None
+        # What has to leave before anything else.
+        self._unsent = b""
         self._reader = Reader()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -51,18 +71,53 @@ class PipedConnection(BaseConnection):
     def _data_received(self, data: bytes) -> None:
         hand_on(self._reader.feed(data), self._requests, self.pushed)
 
-    async def send(self, data: bytes, asked: Pipeline | Batch) -> None:
+    async def send(self, data: bytes, asked: Asked) -> None:
         """Send a pipeline. Raises OSError, and anyio's errors, if the connection is broken."""
+        if self.send_now(data, asked):
+            return
         waiting: Any = asked
         async with self._writing:
             stream = self._open_stream()
             self._requests.append(waiting)
-            await stream.send(data)
+            await self._write(stream, data)
 
     async def tell(self, data: bytes) -> None:
         """Send what is answered by push messages. Raises as :meth:`send`."""
         async with self._writing:
-            await self._open_stream().send(data)
+            await self._write(self._open_stream(), data)
+
+    def send_now(self, data: bytes, asked: Asked) -> bool:
+        """Send a pipeline if nothing has to be waited for, and say whether it was sent."""
+        waiting: Any = asked
+        if self._socket is None or self.stream is None or self._unsent or self._writing.locked():
+            return False
+        try:
+            sent = transmit(self._socket.fileno(), data)
+        except OSError:
+            # It is closed, or broken: whoever waits is told why.
+            return False
+        if not sent:
+            return False
+        self._requests.append(waiting)
+        if sent < len(data):
+            self._unsent = data[sent:]
+            assert self._task_group is not None
+            self._task_group.start_soon(self._send_unsent)
+        return True
+
+    async def _send_unsent(self) -> None:
+        async with self._writing:
+            if self._unsent:
+                await self._write(self._open_stream(), b"")
+
+    async def _write(self, stream: ByteStream, data: bytes) -> None:
+        if self._unsent:
+            data = self._unsent + data
+            self._unsent = b""
+        socket, self._socket = self._socket, None
+        await stream.send(data)
+        # If it was cancelled, nobody knows what is still on its way.
+        self._socket = socket
 
     def _open_stream(self) -> ByteStream:
         if self.stream is None:
@@ -80,6 +135,29 @@ class PipedConnection(BaseConnection):
 class PipedTCPConnection(PipedConnection, TCPConnection):
     """To a host and port, with TLS if asked for."""
 
+    async def _connect(self) -> ByteStream:
+        stream = await super()._connect()
+        self._socket = _socket_of(stream)
+        return stream
+
 
 class PipedUnixConnection(PipedConnection, UnixDomainSocketConnection):
     """To a Unix socket."""
+
+    async def _connect(self) -> ByteStream:
+        stream = await super()._connect()
+        self._socket = _socket_of(stream)
+        return stream
+
+
+def _socket_of(stream: ByteStream) -> Any:
+    """The socket below a stream; None if the stream is more than that, or may keep some of what was sent on it."""
+    if sys.platform == "win32" or not isinstance(stream, SocketStream):
+        return None
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # Trio, which keeps nothing.
+        return stream.extra(SocketAttribute.raw_socket)
+    # Others collect what is written, and write it later.
+    return stream.extra(SocketAttribute.raw_socket) if isinstance(loop, asyncio.SelectorEventLoop) else None

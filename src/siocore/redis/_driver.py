@@ -340,17 +340,58 @@ class _Round:
 
     async def _follow(self, follower: Follower) -> None:
         connection = await self._open(self._topology.address_of(follower.stream))
-        block = max(1, round(self._timing.block * 1000))
-        while True:
-            limits = (b"COUNT", follower.read_count, b"BLOCK", block)
-            arguments = (b"XREAD", *limits, b"STREAMS", follower.stream, follower.position or "0-0")
-            with anyio.move_on_after(self._timing.block + self._timing.timeout) as scope:
-                reply = await _ask(connection, arguments)
-            if scope.cancelled_caught:
-                raise Lost(f"no answer for {self._timing.timeout:g} seconds")
-            if reply:
-                entries = reply[follower.stream.encode()] if isinstance(reply, dict) else reply[0][1]
-                self._broker.entries(follower.stream, entries_of(entries))
+        await _Reading(self._broker, follower, connection, self._timing).run()
+
+
+class _Reading:
+    """Asks for what is next in a stream, again and again. Whoever brings the answer asks for what comes then."""
+
+    #: Each question has one answer.
+    complete = True
+
+    def __init__(self, broker: Broker, follower: Follower, connection: PipedConnection, timing: Timing) -> None:
+        self._broker = broker
+        self._follower = follower
+        self._connection = connection
+        self._timing = timing
+        self._limits = (b"COUNT", follower.read_count, b"BLOCK", max(1, round(timing.block * 1000)))
+        self._asked_at = 0.0
+        self._stuck = anyio.Event()
+        self._error: RedisError | None = None
+
+    async def run(self) -> None:
+        """Until it is cancelled. Raises RedisError, OSError, and Lost if there is no answer in time."""
+        patience = self._timing.block + self._timing.timeout
+        while self._error is None:
+            self._stuck = anyio.Event()
+            self._asked_at = anyio.current_time()
+            await self._connection.send(self._question(), self)
+            while not self._stuck.is_set():
+                if anyio.current_time() >= self._asked_at + patience:
+                    raise Lost(f"no answer for {self._timing.timeout:g} seconds")
+                with anyio.CancelScope(deadline=self._asked_at + patience):
+                    await self._stuck.wait()
+        raise self._error
+
+    def consume(self, reply: Any) -> None:
+        if isinstance(reply, RedisError):
+            self._error = reply
+            self._stuck.set()
+            return
+        if reply:
+            stream = self._follower.stream
+            entries = reply[stream.encode()] if isinstance(reply, dict) else reply[0][1]
+            self._broker.entries(stream, entries_of(entries))
+        self._asked_at = anyio.current_time()
+        if not self._connection.send_now(self._question(), self):
+            self._stuck.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Whoever keeps the connection says so."""
+
+    def _question(self) -> bytes:
+        follower = self._follower
+        return pack([(b"XREAD", *self._limits, b"STREAMS", follower.stream, follower.position or "0-0")])
 
 
 async def _ask(connection: PipedConnection, arguments: Arguments) -> Any:
