@@ -115,10 +115,6 @@ class Command:
         #: Called once, with the reply and None, or with None and a sentence that says what failed.
         self._done = done
 
-    def then(self, done: Callable[[Any, str | None], None]) -> None:
-        """Call ``done``, as if it had been given at the beginning."""
-        self._done = done
-
     def answered(self, reply: Any) -> None:
         """Redis has done it."""
         done = self._done

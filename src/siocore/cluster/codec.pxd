@@ -3,6 +3,7 @@ cimport cython
 from siocore._speedups._json cimport dumps, loads
 
 cdef int _QUICK_DEPTH
+cdef object _orjson_loads
 
 cpdef bytes encode(object value)
 cpdef bytes encode_json(object value)

@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+import orjson
+
 from siocore._speedups import dumps, loads
 from siocore.codec.msgpack_parser import check_containers, plain, read_extension
 from siocore.errors import DecodeError, LocalProtocolError
@@ -20,6 +22,7 @@ __all__ = ["MAX_DEPTH", "decode", "decode_json", "decode_msgpack", "encode", "en
 
 #: How deeply what other servers send may be nested: as deeply as what clients may send, and what is around it.
 MAX_DEPTH = 160
+_orjson_loads = orjson.loads
 #: What is nested more deeply than most is looked at more slowly.
 _QUICK_DEPTH = 32
 
@@ -65,6 +68,12 @@ def decode(data: bytes) -> Any:
 
 def decode_json(data: bytes) -> Any:
     """Raises DecodeError for what ``JSON.parse`` refuses and what is nested too deeply."""
+    if len(data) <= 2 * MAX_DEPTH:
+        # Too short to be too deep.
+        try:
+            return _orjson_loads(data)
+        except ValueError:
+            pass
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 from siocore.cluster.adapter import new_uid
 from siocore.cluster.broker import (
@@ -28,14 +28,7 @@ from siocore.cluster.streams_adapter import StreamsAdapter
 from siocore.cluster.streams_wire import Fields, order
 from siocore.driven import ServerEndpoint
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["StreamsCluster"]
-
-
-#: The fields of an entry, their size in bytes, and who is to hear of its id.
-_Waiting = tuple[Fields, int, Callable[[str | None], None] | None]
 
 
 class _Queue:
@@ -48,15 +41,51 @@ class _Queue:
         #: An entry that was there before all of ours.
         self.base = base
         #: Sent, and not answered yet.
-        self.under_way: deque[_Waiting] = deque()
+        self.under_way: deque[_Addition] = deque()
         #: Not sent.
-        self.waiting: deque[_Waiting] = deque()
+        self.waiting: deque[_Addition] = deque()
         #: Bytes of both.
         self.size = 0
         #: The latest of ours that was added.
         self.last = ""
         #: What was under way is being looked for.
         self.asked = False
+
+
+class _Addition(AddEntry):
+    """An entry that is to be added. It may be sent again."""
+
+    __slots__ = ("_cluster", "_heard", "queue", "size")
+
+    def __init__(
+        self,
+        cluster: StreamsCluster,
+        queue: _Queue,
+        fields: Fields,
+        size: int,
+        heard: Callable[[str | None], None] | None,
+    ) -> None:
+        AddEntry.__init__(self, queue.stream, fields, cluster.max_length)
+        self.queue = queue
+        #: Bytes of the fields.
+        self.size = size
+        self._cluster = cluster
+        # Who is to hear of its id.
+        self._heard = heard
+
+    def answered(self, reply: Any) -> None:
+        self._cluster.settle(self.queue, reply)
+
+    def failed(self, reason: str, refused: bool = False) -> None:
+        # If it is not known whether it was added it stays where it is until that is known.
+        if refused:
+            self._cluster.dropped += 1
+            self._cluster.settle(self.queue, None)
+
+    def settled(self, identifier: str | None) -> None:
+        """It has this id; None: it was not added."""
+        if self._heard is not None:
+            self._heard(identifier)
 
 
 class StreamsCluster(BrokerCluster):
@@ -178,25 +207,13 @@ class StreamsCluster(BrokerCluster):
             return False
         size = _size(fields)
         queue.size += size
+        entry = _Addition(self, queue, fields, size, done)
         if self.broker.up and not queue.waiting and not queue.asked:
-            self._send(queue, (fields, size, done))
+            queue.under_way.append(entry)
+            self.broker.send(entry)
         else:
-            queue.waiting.append((fields, size, done))
+            queue.waiting.append(entry)
         return True
-
-    def _send(self, queue: _Queue, entry: _Waiting) -> None:
-        queue.under_way.append(entry)
-        command = AddEntry(queue.stream, entry[0], self.max_length)
-        command.then(partial(self._added, queue, command))
-        self.broker.send(command)
-
-    def _added(self, queue: _Queue, command: AddEntry, identifier: str | None, fault: str | None) -> None:
-        if fault is not None and not command.refused:
-            # Perhaps it was, perhaps not: it stays where it is until that is known.
-            return
-        if identifier is None:
-            self.dropped += 1
-        self._settle(queue, identifier)
 
     def _go_on(self, queue: _Queue) -> None:
         """Redis is back: find out what of that which was under way has been added, then add the rest."""
@@ -215,30 +232,30 @@ class StreamsCluster(BrokerCluster):
         queue.asked = False
         own = self._uid.encode()
         for identifier, fields in entries:
-            if fields.get(b"uid") == own and queue.under_way and tuple(fields.items()) == queue.under_way[0][0]:
-                self._settle(queue, identifier)
+            if fields.get(b"uid") == own and queue.under_way and tuple(fields.items()) == queue.under_way[0].fields:
+                self.settle(queue, identifier)
         if not entries or entries[0][0] != start:
             # The stream is not what it was: others may have read what is gone now. Twice is worse than not at all.
             while queue.under_way:
                 self.dropped += 1
-                self._settle(queue, None)
+                self.settle(queue, None)
         queue.waiting.extendleft(reversed(queue.under_way))
         queue.under_way.clear()
         self._send_waiting(queue)
 
-    def _settle(self, queue: _Queue, identifier: str | None) -> None:
+    def settle(self, queue: _Queue, identifier: str | None) -> None:
         """It is known what has become of the first that is under way."""
-        _, size, done = queue.under_way.popleft()
-        queue.size -= size
+        entry = queue.under_way.popleft()
+        queue.size -= entry.size
         if identifier is not None:
             queue.last = identifier
-        if done is not None:
-            done(identifier)
+        entry.settled(identifier)
 
     def _send_waiting(self, queue: _Queue) -> None:
         waiting, queue.waiting = queue.waiting, deque()
         for entry in waiting:
-            self._send(queue, entry)
+            queue.under_way.append(entry)
+            self.broker.send(entry)
 
     # What was added by others ---------------------------------------------------------------------------------------
 

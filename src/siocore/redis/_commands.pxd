@@ -1,3 +1,5 @@
+cimport cython
+
 from siocore.cluster.broker cimport (
     AddEntry,
     Command,
@@ -15,4 +17,6 @@ cpdef str text_of(bytes name)
 cpdef str key_of(Command command)
 cpdef bint is_for_all(Command command)
 cpdef object meaning_of(Command command, object reply)
+
+@cython.locals(fields=list, pairs=dict, at=Py_ssize_t)
 cpdef list entries_of(object reply)

@@ -118,6 +118,10 @@ def entries_of(reply: Any) -> list[Entry]:
     entries: list[Entry] = []
     for identifier, fields in reply or ():
         # What was deleted meanwhile has none.
-        if fields is not None:
-            entries.append((identifier.decode("ascii"), dict(zip(fields[::2], fields[1::2], strict=True))))
+        if fields is None:
+            continue
+        pairs = {}
+        for at in range(0, len(fields), 2):
+            pairs[fields[at]] = fields[at + 1]
+        entries.append((identifier.decode("ascii"), pairs))
     return entries

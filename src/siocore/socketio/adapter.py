@@ -226,6 +226,10 @@ class MemoryAdapter(Adapter):
 
     def members(self, selection: Selection) -> list[Socket]:
         rooms, except_ = selection.rooms, selection.except_
+        if len(rooms) == 1 and not except_:
+            (room,) = rooms
+            members = self._rooms.get(room)
+            return list(self._room(room) if members is None else members)
         if rooms:
             selected = self._union(rooms)
         elif except_:
@@ -247,6 +251,8 @@ class MemoryAdapter(Adapter):
             sockets = [socket for socket in sockets if socket.link.writable]
         if ack is not None:
             ack.expect(sockets)
+        elif not sockets and self._memory is None:
+            return
         if sockets and sockets[0].namespace.tapped:
             tapped = frozenset(sockets[0].namespace.tapped)
             for socket in sockets:
@@ -309,9 +315,7 @@ class MemoryAdapter(Adapter):
 
     def _union(self, rooms: frozenset[str]) -> set[Socket]:
         if len(rooms) == 1:
-            (room,) = rooms
-            members = self._rooms.get(room)
-            return self._room(room) if members is None else members
+            return self._room(next(iter(rooms)))
         union: set[Socket] = set()
         for room in rooms:
             union |= self._room(room)
