@@ -39,8 +39,9 @@ class BroadcastOperator:
         """And the members of these rooms."""
         there, except_, local, volatile, compress, when_full = self._selection
         names = _names(rooms)
-        wider = Selection(there | names if there else names, except_, local, volatile, compress, when_full)
-        return self._with(wider)
+        wider = (there | names if there else names, except_, local, volatile, compress, when_full)
+        # What _replace does in the end. Most broadcasts come here first.
+        return self._with(tuple.__new__(Selection, wider))
 
     in_ = to
 

@@ -1,0 +1,1 @@
+from siocore.cluster.codec cimport decode, encode_json, encode_msgpack
