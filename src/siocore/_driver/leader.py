@@ -66,6 +66,8 @@ class Leader:
         # The latest turn has not handled all events.
         self._left_over = False
         self._stopping = False
+        # Of a graceful stop: the clients have not been told yet.
+        self._farewell_due = False
         self._aborted = False
         # Services that have not said yet that they are ready; None once the leader leads.
         self._opening: int | None = 0
@@ -104,7 +106,10 @@ class Leader:
             self._begin()
             self._stopping = True
             self._traffic.close_listeners()
-            self._protocol.shutdown(self._host.clock())
+            # What was read before is handled first: whoever has sent it gets the answer.
+            self._farewell_due = True
+            if not self._left_over:
+                self._say_farewell()
             self._traffic.signal()
 
     def abort(self) -> None:
@@ -116,6 +121,7 @@ class Leader:
             return
         try:
             self.shut_down()
+            self._say_farewell()
             self._traffic.write(self._host.clock())
             self._protocol.abort(self._host.clock())
         except Exception as exc:
@@ -249,6 +255,9 @@ class Leader:
             outcome = pump(now, slice_start, cancel_requests)
             self._left_over = outcome is not None
             if outcome is None:
+                if self._farewell_due:
+                    self._say_farewell()
+                    continue
                 if self._stopping and self._is_over():
                     return None
                 if not busy or not looks_again:
@@ -270,6 +279,11 @@ class Leader:
                 await host.checkpoint()
                 turns = 0
                 slice_start = clock()
+
+    def _say_farewell(self) -> None:
+        if self._farewell_due:
+            self._farewell_due = False
+            self._protocol.shutdown(self._host.clock())
 
     def _is_over(self) -> bool:
         if not self._traffic and not self._suspended:
