@@ -1,8 +1,9 @@
 """Sphinx directives that show the committed figures of the bench (bench/results/results.json).
 
 ``.. bench-table:: cpu_us ack-20x1 ack-20x8`` shows a figure of some workloads for every server, ``.. bench-targets::``
-the targets and whether they were met, ``.. bench-about::`` the machine and the versions. With ``clients`` as the last
-argument they show the figures of the clients (bench/results/clients.json).
+the targets and whether they were met, ``.. bench-about::`` the machine and the versions. With ``clients`` or
+``cluster`` among the arguments they show the figures of the clients (bench/results/clients.json), or of clusters
+(bench/results/cluster.json).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def results(name: str) -> Any:
 
 
 def which(arguments: list[str]) -> str:
-    return "clients" if "clients" in arguments else "results"
+    return next((name for name in ("clients", "cluster") if name in arguments), "results")
 
 
 def figure(row: dict[str, Any], peer: str, keys: list[str]) -> str:

@@ -78,7 +78,7 @@ def test_messages_are_measured_between_two_servers(tmp_path: Path) -> None:
     done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "cluster.json").read_text(encoding="utf-8"))["rows"]
-    assert [row["kind"] for row in rows] == ["classic", "streams"]
+    assert [row["workload"] for row in rows] == ["classic", "streams"]
     for row in rows:
         (run,) = row["peers"]["siocore-trio"]["runs"]
         assert run["messages"] > 0

@@ -15,7 +15,11 @@ def write(results: Results, folder: Path) -> None:
     """Write ``cluster.json`` and ``cluster.md`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
-        {"kind": row.workload.name, "peers": {name: cell.as_json() for name, cell in row.cells.items()}}
+        {
+            "workload": row.workload.name,
+            "title": row.workload.title,
+            "peers": {name: cell.as_json() for name, cell in row.cells.items()},
+        }
         for row in results.rows
     ]
     found = results.about | {"versions": results.versions, "skipped": results.missing, "rows": rows}
