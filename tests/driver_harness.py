@@ -126,8 +126,12 @@ class Server:
 
     def stop(self) -> None:
         """Cancel the task that serves."""
+        self.call(self.cancel)
+
+    def cancel(self) -> None:
+        """The same, from the server's own thread."""
         self.stopped = True
-        self.call(self._cancel)
+        self._cancel()
 
     def connect(self, address: Address | None = None, *, receive_buffer: int | None = None) -> Client:
         address = self.addresses[0] if address is None else address

@@ -78,6 +78,33 @@ def test_a_graceful_stop_waits_for_connections_and_for_handlers(host: str) -> No
 
 
 @each_host
+def test_what_was_read_before_a_graceful_stop_is_answered(host: str) -> None:
+    servers: list[Server] = []
+    held: list[Waiter] = []
+
+    async def handle(connection: LineConnection, text: str) -> None:
+        if text == "stop":
+            # The line behind this one has been read and waits for this turn to go on, which the stop comes before.
+            held.append(new_waiter(app))
+            servers[0].cancel()
+            await held[0].wait()
+        else:
+            echo(connection, text)
+
+    app = LineApp(handle)
+
+    def scenario(server: Server) -> None:
+        servers.append(server)
+        client = server.connect()
+        client.send("stop\nanswered\n")
+        assert client.rest() == b"answered\ngoodbye\n"
+        client.close()
+        server.call(held[0].wake)
+
+    run(host, app, scenario, grace=1000.0)
+
+
+@each_host
 def test_a_handler_that_is_not_done_in_time_is_cancelled_and_can_clean_up(host: str) -> None:
     busy = Busy(host)
 
