@@ -1,4 +1,8 @@
-"""The servers that the protocols' own test suites ask for: fast heartbeats, an echo, two namespaces."""
+"""The servers that the protocols' own test suites ask for: fast heartbeats, an echo, two namespaces.
+
+``patient_engine`` and ``patient_io`` ping as often, and wait long for the answer: a client that answers is never too
+late for them, however busy the machine is.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import siocore
 
 engine = siocore.EngineServer(ping_interval=0.3, ping_timeout=0.2, cors_origins="*")
 io = siocore.Server(ping_interval=0.3, ping_timeout=0.2, connect_timeout=1.0, cors_origins="*")
+patient_engine = siocore.EngineServer(ping_interval=0.3, ping_timeout=30.0, cors_origins="*")
+patient_io = siocore.Server(ping_interval=0.3, ping_timeout=30.0, cors_origins="*")
 
 
 @engine.on("message")

@@ -106,6 +106,13 @@ def peer(request: pytest.FixtureRequest, engine: Peer, sockets: Peer) -> Peer:
     return engine if request.param == "engine" else sockets
 
 
+@pytest.fixture(params=[("patient_engine", "/engine.io/"), ("patient_io", "/socket.io/")], ids=["engine", "sockets"])
+def patient_peer(request: pytest.FixtureRequest, loop: str) -> Iterator[Peer]:
+    app, path = request.param
+    with serve("serve", f"suite_app:{app}", "--loop", loop) as server:
+        yield Peer(server, path)
+
+
 class TestHandshake:
     def test_polling_opens_a_session_that_offers_the_upgrade(self, peer: Peer) -> None:
         status, body = peer.request("GET", "EIO=4&transport=polling")
@@ -178,11 +185,11 @@ class TestMessages:
 
 
 class TestHeartbeat:
-    def test_polling_clients_are_pinged(self, peer: Peer) -> None:
-        sid = peer.open_polling()
+    def test_polling_clients_are_pinged(self, patient_peer: Peer) -> None:
+        sid = patient_peer.open_polling()
         for _ in range(3):
-            assert peer.poll(sid) == (200, "2")
-            assert peer.post(sid, "3") == (200, "ok")
+            assert patient_peer.poll(sid) == (200, "2")
+            assert patient_peer.post(sid, "3") == (200, "ok")
 
     def test_a_polling_client_that_does_not_answer_is_closed(self, peer: Peer) -> None:
         sid = peer.open_polling()
@@ -191,8 +198,8 @@ class TestHeartbeat:
         peer.poll(sid)
         assert peer.poll(sid)[0] == 400
 
-    def test_websocket_clients_are_pinged(self, peer: Peer) -> None:
-        with peer.websocket() as socket:
+    def test_websocket_clients_are_pinged(self, patient_peer: Peer) -> None:
+        with patient_peer.websocket() as socket:
             receive(socket)
             for _ in range(3):
                 assert receive(socket) == "2"
