@@ -1,7 +1,10 @@
-"""Servers that meet at a real Redis which refuses, throws them out, or is told names that are no Unicode."""
+"""Servers that meet at a real Redis which refuses, throws them out, or is told names that are no Unicode; servers that
+die or stop.
+"""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
@@ -19,6 +22,8 @@ from redis_servers import RedisServer, free_port
 from siocore import Outage, Server, Socket
 from siocore.redis import Emitter, PubSub, ShardedPubSub, Streams, StreamsEmitter
 from test_redis import LIBRARIES, Heard, Make, Node, Queue, with_two_nodes
+
+Start = Callable[[str, str, int], list[ServerProcess]]
 
 KINDS = [PubSub, ShardedPubSub, Streams]
 #: JSON may have it in a text, and neither UTF-8 nor msgpack can.
@@ -179,13 +184,11 @@ async def a_server_is_killed(url: str, kind: str, servers: list[ServerProcess]) 
         await half.wait()
         servers[2].process.kill()
         await anyio.to_thread.run_sync(servers[2].wait)
-        found = await clients[0].emit_with_ack("do", {"op": "fetch"}, timeout=20)
-        assert sorted(name for _, _, name, _, _ in found) == [0, 1]
+        assert [name for name, _ in await fetched(clients[0])] == [0, 1]
         with anyio.fail_after(10):
             # As soon as Redis has noticed, nobody is missed any more.
-            while any(missing for *_, missing in found):
-                found = await clients[0].emit_with_ack("do", {"op": "fetch"}, timeout=20)
-        assert sorted(name for _, _, name, _, _ in found) == [0, 1]
+            while await fetched(clients[0]) != [(0, 0), (1, 0)]:
+                pass
         asked = {"op": "ask", "rooms": ["everybody"], "args": ["question"]}
         assert await clients[1].emit_with_ack("do", asked) == ["0", "1"]
         for each in all_there:
@@ -196,6 +199,47 @@ async def a_server_is_killed(url: str, kind: str, servers: list[ServerProcess]) 
     assert heard[:2] == [list(range(events))] * 2
     assert heard[2] == list(range(len(heard[2])))
     assert events // 3 < len(heard[2]) < events
+
+
+async def a_server_is_stopped(servers: list[ServerProcess]) -> None:
+    stopped = servers[1]
+    events = 200
+    all_there = [anyio.Event(), anyio.Event()]
+    heard: list[list[int]] = [[], []]
+
+    async def listen(number: int, value: int) -> None:
+        heard[number].append(value)
+        if value == events - 1:
+            all_there[number].set()
+
+    async with AsyncExitStack() as stack:
+        clients = []
+        for number, server in enumerate(servers):
+            client = await stack.enter_async_context(connect(server.port, auth={"name": number}))
+            client.on("e")(partial(listen, number))
+            clients.append(client)
+        # Both know of each other, or nobody could be missed.
+        while len(await fetched(clients[0])) < 2:
+            pass
+        stopped.process.send_signal(signal.SIGSTOP)
+        try:
+            await clients[0].emit_with_ack("do", {"op": "emit", "args": ["e"], "times": events})
+            await all_there[0].wait()
+            assert await fetched(clients[0]) == [(0, 1)]
+            assert heard[1] == []
+        finally:
+            stopped.process.send_signal(signal.SIGCONT)
+        await all_there[1].wait()
+        # Answers that come too late are nobody's, and the next question has all of them.
+        assert await fetched(clients[0]) == [(0, 0), (1, 0)]
+        assert await fetched(clients[1]) == [(0, 0), (1, 0)]
+    assert heard == [list(range(events))] * 2
+
+
+async def fetched(client: Any) -> list[tuple[int, int]]:
+    """The names of all clients that its server finds, each with how many servers did not answer."""
+    found = await client.emit_with_ack("do", {"op": "fetch"}, timeout=20)
+    return sorted((name, missing) for _, _, name, _, missing in found)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -238,20 +282,38 @@ def test_redis_becomes_a_replica(library: str) -> None:
         run(library, scenario, redis, gone, partial(follow, "NO", "ONE"))
 
 
+@pytest.fixture
+def start(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts servers of one cluster, each in a process of its own."""
+    with ExitStack() as stack:
+
+        def started(kind: str, library: str, count: int) -> list[ServerProcess]:
+            monkeypatch.setenv("CLUSTER_KIND", kind)
+            monkeypatch.setenv("CLUSTER_URL", redis.url)
+            arguments = ["serve", "cluster_app:io", "--port", "0", "--loop", library]
+            # Each takes a second to start: together.
+            with ThreadPoolExecutor(count) as pool:
+                servers = [pool.submit(ServerProcess, arguments, HERE) for _ in range(count)]
+            return [stack.enter_context(each.result()) for each in servers]
+
+        yield started
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "library"), [("classic", "trio"), ("streams", "asyncio")])
-def test_a_server_is_killed_under_load(
-    kind: str, library: str, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLUSTER_KIND", kind)
-    monkeypatch.setenv("CLUSTER_URL", redis.url)
-    arguments = ["serve", "cluster_app:io", "--port", "0", "--loop", library]
-    with ExitStack() as stack:
-        # Each takes a second to start: together.
-        with ThreadPoolExecutor(3) as pool:
-            started = [pool.submit(ServerProcess, arguments, HERE) for _ in range(3)]
-        servers = [stack.enter_context(each.result()) for each in started]
-        run(library, a_server_is_killed, redis.url, kind, servers)
-        for server in servers[:2]:
-            assert server.stop() == 0
-            assert "WARNING" not in "\n".join(server.lines), server.lines
+def test_a_server_is_killed_under_load(kind: str, library: str, redis: RedisServer, start: Start) -> None:
+    servers = start(kind, library, 3)
+    run(library, a_server_is_killed, redis.url, kind, servers)
+    for server in servers[:2]:
+        assert server.stop() == 0
+        assert "WARNING" not in "\n".join(server.lines), server.lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "library"), [("classic", "asyncio"), ("dynamic", "trio"), ("streams", "trio")])
+def test_a_server_is_stopped_for_a_while(kind: str, library: str, start: Start) -> None:
+    servers = start(kind, library, 2)
+    run(library, a_server_is_stopped, servers)
+    for server in servers:
+        assert server.stop() == 0
+        assert "WARNING" not in "\n".join(server.lines), server.lines
