@@ -317,3 +317,17 @@ def test_a_server_is_stopped_for_a_while(kind: str, library: str, start: Start) 
     for server in servers:
         assert server.stop() == 0
         assert "WARNING" not in "\n".join(server.lines), server.lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "library"), [("classic", "asyncio"), ("streams", "trio")])
+def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(
+    kind: str, library: str, redis: RedisServer, start: Start
+) -> None:
+    (server,) = start(kind, library, 1)
+    redis.command("CLIENT", "KILL", "SKIPME", "yes")
+    server.wait_for_line("can be reached again")
+    assert server.stop() == 0
+    told = [line for line in server.lines if not line.startswith(("siocore ", "listening on"))]
+    assert len(told) == 2, told
+    assert all("WARNING siocore: the other servers can" in line for line in told), told

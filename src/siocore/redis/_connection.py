@@ -8,8 +8,10 @@ meanwhile.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from anyio import TASK_STATUS_IGNORED, Lock
@@ -21,6 +23,20 @@ from siocore.redis._inbound import hand_on
 from siocore.redis._resp import Reader
 
 __all__ = ["PipedConnection", "PipedTCPConnection", "PipedUnixConnection"]
+
+
+#: Whether what runs is one of our connections.
+_is_ours = ContextVar("_is_ours", default=False)
+
+
+class _OfOthers(logging.Filter):
+    """Leaves out what coredis says of our connections: the driver itself tells of outages, once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _is_ours.get()
+
+
+logging.getLogger("coredis").addFilter(_OfOthers())
 
 
 class Asked(Protocol):
@@ -54,6 +70,7 @@ class PipedConnection(BaseConnection):
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Connect, and keep the connection until it ends."""
+        _is_ours.set(True)
         try:
             await super().run(task_status=task_status)
         finally:
