@@ -4,6 +4,7 @@ die or stop.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +106,18 @@ async def subscribers_are_thrown_out(make: Make, streams: bool) -> None:
         assert [await each.next() for each in heard] == ["again"] * 2
         found = await nodes[1].io.fetch_sockets()
         assert (len(found), found.missing) == (2, ())
+
+    await with_two_nodes(make, body)
+
+
+async def an_application_uses_coredis_too(make: Make) -> None:
+    async def body(nodes: list[Node], heard: list[Heard]) -> None:
+        @nodes[1].io.on_server_side("log")
+        async def log(word: str) -> bool:
+            logging.getLogger("coredis").warning(word)
+            return True
+
+        assert await nodes[0].io.server_side_emit_with_ack("log", "from a handler") == [True]
 
     await with_two_nodes(make, body)
 
@@ -317,6 +330,15 @@ def test_a_server_is_stopped_for_a_while(kind: str, library: str, start: Start) 
     for server in servers:
         assert server.stop() == 0
         assert "WARNING" not in "\n".join(server.lines), server.lines
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_coredis_tells_the_application_is_logged(
+    library: str, kind: Any, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(library, an_application_uses_coredis_too, partial(kind, redis.url))
+    assert [record.message for record in caplog.records if record.name == "coredis"] == ["from a handler"]
 
 
 @pytest.mark.slow
