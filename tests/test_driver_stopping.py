@@ -38,7 +38,7 @@ class Busy:
         except BaseException:
             self.log.append("cancelled")
             with trio.CancelScope(shield=True) if self.host == "trio" else contextlib.nullcontext():
-                await pause(self.host, 0.01)
+                await pause(self.host)
             self.log.append("cleaned up")
             raise
 

@@ -288,7 +288,7 @@ def test_a_background_task_of_a_handler_emits(host: str) -> None:
     async def count(socket: siocore.Socket) -> None:
         for number in range(5):
             socket.emit("tick", number)
-            await pause(host, 0.001)
+            await pause(host)
 
     @io.on("start")
     async def start(socket: siocore.Socket) -> str:

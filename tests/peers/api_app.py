@@ -9,6 +9,7 @@ from typing import Any
 
 import sniffio
 import trio
+from anyio.lowlevel import checkpoint
 
 import siocore
 
@@ -22,18 +23,11 @@ def new_namespace(namespace: siocore.Namespace) -> None:
     made.append(namespace.name)
 
 
-async def pause(seconds: float = 0.0) -> None:
-    if sniffio.current_async_library() == "trio":
-        await trio.sleep(seconds)
-    else:
-        await asyncio.sleep(seconds)
-
-
 # Dynamic namespaces --------------------------------------------------------------------------------------------------
 
 
 async def may_have(name: str, auth: Mapping[str, Any]) -> bool:
-    await pause()
+    await checkpoint()
     if name == "/private/broken":
         raise RuntimeError("a predicate that fails")
     return name.startswith("/private/") and auth.get("token") == "s3cret"
@@ -83,7 +77,7 @@ def connected(socket: siocore.Socket) -> None:
 
     @socket.use
     async def middleware(name: str, args: list[Any]) -> None:
-        await pause()
+        await checkpoint()
         if name == "forbidden":
             raise PermissionError(f"{name} with {len(args)}")
         if name == "double":

@@ -114,7 +114,8 @@ class ServerProcess:
 
     def wait(self, timeout: float = STOP_TIMEOUT) -> int:
         code = self.process.wait(timeout)
-        self._reader.join()
+        self._reader.join(timeout)
+        assert not self._reader.is_alive(), "what it has started is still there"
         return code
 
     def kill(self) -> None:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import trio
-import trio.lowlevel
+from anyio.lowlevel import checkpoint
 
 import siocore
 
 
-async def pause() -> None:
-    """Suspend once, on either event loop."""
-    if trio.lowlevel.in_trio_run():
-        await trio.lowlevel.checkpoint()
-    else:
-        await asyncio.sleep(0)
-
-
 async def allow(request: siocore.Request) -> bool:
-    await pause()
+    await checkpoint()
     token = request.parameter("token")
     if token == "expired":
         raise siocore.RequestRefused("your token has expired", status=401)
@@ -27,7 +16,7 @@ async def allow(request: siocore.Request) -> bool:
 
 
 async def session_id(request: siocore.Request) -> str:
-    await pause()
+    await checkpoint()
     return "worker7_" + siocore.ServerOptions().generate_id()
 
 

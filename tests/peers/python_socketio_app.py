@@ -12,6 +12,7 @@ io = socketio.AsyncServer(async_mode="asgi")
 app = socketio.ASGIApp(io)
 NAMESPACES = ("/", "/second", "/third", "/private")
 collected: dict[str, list[Any]] = {}
+gone: dict[str, asyncio.Event] = {}
 
 
 def event(name: str) -> Callable[[Any], Any]:
@@ -34,12 +35,14 @@ async def connected(namespace: str, sid: str, environ: dict[str, Any], auth: Any
     if namespace == "/private" and (auth or {}).get("token") != "s3cret":
         raise socketio.exceptions.ConnectionRefusedError("not authorized", {"retry": False, "codes": [1, 2]})
     collected[sid] = []
+    gone[sid] = asyncio.Event()
     await io.save_session(sid, {"auth": auth}, namespace=namespace)
 
 
 @event("disconnect")
 async def disconnected(namespace: str, sid: str, *reason: str) -> None:
     collected.pop(sid, None)
+    gone.pop(sid).set()
 
 
 @event("whoami")
@@ -99,7 +102,7 @@ async def ask_me(namespace: str, sid: str, number: int) -> tuple[Any, ...]:
 @event("say nothing")
 async def say_nothing(namespace: str, sid: str) -> None:
     # An acknowledgement follows, whatever a handler returns.
-    await asyncio.sleep(0.5)
+    await gone[sid].wait()
 
 
 @event("message")
